@@ -1,0 +1,39 @@
+// Owns the finite differences of one cell. `at(k)` is the value k cells further along an axis.
+#pragma once
+#include "acoustic/params.h"
+#include "common/portable.h"
+
+namespace seisfast {
+inline namespace SEISFAST_LEVEL {
+
+// First derivative, antisymmetric: its transpose is its negative.
+template <int R, class T, class At>
+SEISFAST_HD T first(const T* d, At at) {
+  T sum = d[1] * (at(1) - at(-1));
+#pragma GCC unroll 4
+  for (int k = 2; k <= R; ++k) sum = fma(d[k], at(k) - at(-k), sum);
+  return sum;
+}
+
+// Second derivative, symmetric: its own transpose.
+template <int R, class T, class At>
+SEISFAST_HD T second(const T* c, At at) {
+  T sum = c[0] * at(0);
+#pragma GCC unroll 4
+  for (int k = 1; k <= R; ++k) sum = fma(c[k], at(k) + at(-k), sum);
+  return sum;
+}
+
+// d2/dz2 + d2/dx2 of the field whose values along the two axes are `z(k)` and `x(k)`.
+template <int R, class T, class Z, class X>
+SEISFAST_HD T laplacian(const Weights<T>& w, Z z, X x) {
+  T sum = (w.d2z[0] + w.d2x[0]) * x(0);
+#pragma GCC unroll 4
+  for (int k = 1; k <= R; ++k) sum = fma(w.d2x[k], x(k) + x(-k), sum);
+#pragma GCC unroll 4
+  for (int k = 1; k <= R; ++k) sum = fma(w.d2z[k], z(k) + z(-k), sum);
+  return sum;
+}
+
+}  // namespace SEISFAST_LEVEL
+}  // namespace seisfast

@@ -1,0 +1,117 @@
+// Owns the Python module: the only file that knows pybind11. Pointers, sizes and a stream come in; nothing is allocated.
+#include <pybind11/pybind11.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "acoustic/cpu.h"
+#include "acoustic/cuda.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace seisfast {
+namespace {
+
+template <class T>
+T* as(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+void fill(float* to, const py::list& from) {
+  for (size_t i = 0; i < from.size() && i <= kMaxReach; ++i) to[i] = from[i].cast<float>();
+}
+void fill(double* to, const py::list& from) {
+  for (size_t i = 0; i < from.size() && i <= kMaxReach; ++i) to[i] = from[i].cast<double>();
+}
+
+// A plain dictionary of pointers and numbers -> the struct that the engines take.
+template <class T>
+Acoustic<T> params(const py::dict& d) {
+  auto number = [&](const char* name) { return d[name].cast<int64_t>(); };
+  auto address = [&](const char* name) { return d[name].cast<uintptr_t>(); };
+  Acoustic<T> p{};
+  p.grid = {int(number("nz")), int(number("nx")), int(number("top")), int(number("bottom")), int(number("left")),
+            int(number("right"))};
+  p.order = int(number("order"));
+  p.models = int(number("models"));
+  p.shots = int(number("shots"));
+  p.per_shot = int(number("per_shot"));
+  p.receivers = int(number("receivers"));
+  p.nt = int(number("nt"));
+  p.sponge = d["sponge"].cast<bool>();
+  p.free_surface = d["free_surface"].cast<bool>();
+  p.vmin_gradient = d["vmin_gradient"].cast<bool>();
+  p.receivers_repeat = d["receivers_repeat"].cast<bool>();
+  p.dt = d["dt"].cast<T>();
+  fill(p.weights.d1z, d["d1z"]);
+  fill(p.weights.d1x, d["d1x"]);
+  fill(p.weights.d2z, d["d2z"]);
+  fill(p.weights.d2x, d["d2x"]);
+  p.velocity = as<const T>(address("velocity"));
+  p.slowest = as<const T>(address("slowest"));
+  p.profile = as<const T>(address("profile"));
+  p.wavelet = as<const T>(address("wavelet"));
+  p.wavelet_model = number("wavelet_model");
+  p.wavelet_shot = number("wavelet_shot");
+  p.wavelet_source = number("wavelet_source");
+  p.sources = as<const int32_t>(address("sources"));
+  p.receiver_cells = as<const int32_t>(address("receiver_cells"));
+  p.receiver_shot = number("receiver_shot");
+  p.keep = Keep(int(number("keep")));
+  p.every = int(number("every"));
+  p.segment = int(number("segment"));
+  p.half = d["half"].cast<bool>();
+  p.data = as<T>(address("data"));
+  p.kept = as<void>(address("kept"));
+  p.scales = as<T>(address("scales"));
+  p.checkpoints = as<T>(address("checkpoints"));
+  p.grad_data = as<const T>(address("grad_data"));
+  p.grad_velocity = as<T>(address("grad_velocity"));
+  p.grad_wavelet = as<T>(address("grad_wavelet"));
+  p.grad_slowest = as<T>(address("grad_slowest"));
+  p.workspace = as<void>(address("workspace"));
+  if (p.order < 2 || p.order > 2 * kMaxReach || p.order % 2 || p.every < 1 || p.segment < 1)
+    throw std::invalid_argument("order must be 2, 4, 6 or 8, every and segment at least 1");
+  return p;
+}
+
+template <class T>
+void acoustic(const py::dict& d, bool adjoint, int threads, uintptr_t stream) {
+  const Acoustic<T> p = params<T>(d);
+  const bool cuda = d["cuda"].cast<bool>();
+  const py::gil_scoped_release released;
+  if (cuda)
+    adjoint ? cuda_adjoint(p, as<void>(stream)) : cuda_forward(p, as<void>(stream));
+  else
+    adjoint ? cpu_adjoint(p, threads) : cpu_forward(p, threads);
+}
+
+void acoustic_run(const py::dict& params, const std::string& dtype, bool adjoint, int threads, uintptr_t stream) {
+  if (dtype == "float32")
+    acoustic<float>(params, adjoint, threads, stream);
+  else if (dtype == "float64")
+    acoustic<double>(params, adjoint, threads, stream);
+  else
+    throw std::invalid_argument("dtype must be float32 or float64, got " + dtype);
+}
+
+int64_t acoustic_workspace(const py::dict& d, bool adjoint) { return cuda_workspace(params<float>(d), adjoint); }
+
+py::dict build_info() {
+  return py::dict("cuda"_a = cuda_built(), "architectures"_a = SEISFAST_ARCHITECTURES, "vector_level"_a = cpu_level(),
+                  "compiler"_a = __VERSION__);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "Compiled kernels of seisfast";
+  m.def("build_info", &build_info, "How this extension was built and which CPU vector level runs here.");
+  m.def("acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "threads"_a, "stream"_a,
+        "Run all time steps of all shots, forward or transposed, on the arrays whose addresses `params` holds.");
+  m.def("acoustic_workspace", &acoustic_workspace, py::kw_only(), "params"_a, "adjoint"_a,
+        "Elements per shot that the CUDA engine works in.");
+}
+
+}  // namespace seisfast

@@ -1,0 +1,34 @@
+"""The only module that imports the compiled extension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from seisfast import _C
+except ImportError as error:  # a source tree that was not installed
+    raise ImportError(
+        "seisfast's compiled extension is missing or does not fit this Python; install it with "
+        "'pip install .' (or 'pip install -e .') from the source tree"
+    ) from error
+
+
+def build_info() -> dict[str, Any]:
+    """How the extension was built: `cuda`, `architectures`, `vector_level` in use on this CPU, `compiler`."""
+    return dict(_C.build_info())
+
+
+def acoustic_run(params: dict[str, Any], dtype: str, adjoint: bool, threads: int, stream: int) -> None:
+    """Run all steps of all shots on the arrays whose addresses and sizes `params` holds (csrc/acoustic/params.h).
+
+    Raises:
+        ValueError: an order, interval or dtype that the kernels do not have.
+        RuntimeError: CUDA asked for in a build without it, or a failed launch.
+        MemoryError: no memory for the workspaces.
+    """
+    _C.acoustic_run(params=params, dtype=dtype, adjoint=adjoint, threads=threads, stream=stream)
+
+
+def acoustic_workspace(params: dict[str, Any], adjoint: bool) -> int:
+    """Elements per shot that the CUDA engine works in."""
+    return int(_C.acoustic_workspace(params=params, adjoint=adjoint))

@@ -1,0 +1,184 @@
+"""What surrounds the model: absorbing layers, OpenFWI's sponge, the free surface, and which may stand together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Profile = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CPML:
+    """Convolutional perfectly matched layer on one face or on all faces.
+
+    With the depth d in (0, 1] growing outwards from the model edge, the damping is ``sigma = sigma_max d^2`` with
+    ``sigma_max = -3 vmax ln(R) / (2 L)``, R = 1e-5 and L the thickness; the frequency shift is
+    ``alpha = (pi frequency / 2) (1 - d)``. `frequency` and `vmax` are constants of the survey, never read from the
+    model, so that the adjoint is exact and a result does not depend on its neighbours in the batch.
+
+    Args:
+        width: cells; 0 leaves a rigid edge (pressure zero one cell outside the grid).
+        frequency: peak frequency of the source, Hz.
+        vmax: fastest velocity expected, m/s.
+
+    Raises:
+        ValueError: a negative width, or a frequency or vmax that is not positive and finite.
+
+    Source: Komatitsch and Martin (2007), Geophysics 72(5), with a memory variable for the second derivative as in
+    Pasalic and McGarry (2010), SEG Expanded Abstracts.
+    """
+
+    width: int = 14
+    frequency: float = 15.0
+    vmax: float = 4500.0
+
+    def __post_init__(self) -> None:
+        _check_width("CPML", self.width, 0)
+        for name, value in (("frequency", self.frequency), ("vmax", self.vmax)):
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"CPML {name} must be positive and finite, got {value!r}")
+
+    def coefficients(self, spacing: float, dt: float) -> tuple[Profile, Profile]:
+        """Recursion coefficients (a, b) of the cells of this layer, from the model edge outwards, each `[width]`.
+
+        Args:
+            spacing: metres between cells across the layer.
+            dt: time step, s.
+        """
+        if self.width == 0:
+            return np.zeros(0), np.zeros(0)
+        depth = np.arange(1, self.width + 1, dtype=np.float64) / self.width
+        sigma_max = -3.0 * self.vmax * math.log(1e-5) / (2.0 * self.width * spacing)
+        sigma = sigma_max * depth**2
+        alpha = 0.5 * math.pi * self.frequency * (1.0 - depth)
+        b = np.exp(-(sigma + alpha) * dt)
+        return sigma / (sigma + alpha) * (b - 1.0), b
+
+
+@dataclass(frozen=True)
+class Sponge:
+    """OpenFWI's damping frame on all four faces of a periodic grid, reproduced exactly.
+
+    The damping scales with the slowest velocity of each model. That dependence is detached from the gradient unless
+    `vmin_gradient` is set; then its term is shared equally among the cells that tie for the minimum, and the
+    forward run keeps a second field per stored step.
+
+    Args:
+        width: cells on each side, at least 2.
+        vmin_gradient: add the exact derivative through the slowest velocity.
+
+    Raises:
+        ValueError: a width below 2.
+
+    Source: the public re-implementations of OpenFWI's generator (lanl/OpenFWI issue 12; jcottaar/seismic).
+    """
+
+    width: int = 120
+    vmin_gradient: bool = False
+
+    def __post_init__(self) -> None:
+        _check_width("Sponge", self.width, 2)
+
+    def profile(self, spacing: float, dt: float) -> Profile:
+        """Damping per step and per m/s of slowest velocity, from the model edge outwards, `[width]`."""
+        thickness = (self.width - 1) * spacing
+        kappa = 3.0 * math.log(1e7) / (2.0 * thickness)
+        return np.asarray(kappa * dt * (np.arange(self.width) * spacing / thickness) ** 2)
+
+
+@dataclass(frozen=True)
+class Free:
+    """Free surface on the top face: pressure is zero on row iz = 0 and its odd mirror image above."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """One boundary object per face; a face left out is ``CPML()``.
+
+    Args:
+        top: ``CPML`` or ``Free``.
+        bottom: ``CPML``.
+        left: ``CPML``.
+        right: ``CPML``.
+
+    Raises:
+        ValueError: any other combination.
+    """
+
+    top: CPML | Free = field(default_factory=CPML)
+    bottom: CPML = field(default_factory=CPML)
+    left: CPML = field(default_factory=CPML)
+    right: CPML = field(default_factory=CPML)
+
+    def __post_init__(self) -> None:
+        for name in ("top", "bottom", "left", "right"):
+            face: object = getattr(self, name)
+            allowed = (CPML, Free) if name == "top" else (CPML,)
+            if not isinstance(face, allowed):
+                raise ValueError(
+                    f"Faces {name} must be {' or '.join(a.__name__ for a in allowed)}, got {face!r}; "
+                    "allowed are CPML on every face, Free on the top face beside CPML, or Sponge on all four faces "
+                    "(boundary=Sponge())"
+                )
+
+
+Boundary = CPML | Sponge | Faces
+
+
+def check_boundary(boundary: object) -> Boundary:
+    """The boundary itself when it is one that a survey can have.
+
+    Raises:
+        ValueError: `Free` alone or anything else that is not a boundary, with the allowed ones.
+    """
+    if isinstance(boundary, (CPML, Sponge, Faces)):
+        return boundary
+    raise ValueError(f"boundary must be CPML, Sponge or Faces(top=Free() or CPML, ...), got {boundary!r}")
+
+
+def faces_of(boundary: CPML | Faces) -> Faces:
+    """The four faces of a boundary without a sponge."""
+    return boundary if isinstance(boundary, Faces) else Faces(boundary, boundary, boundary, boundary)
+
+
+def padding(boundary: Boundary) -> tuple[int, int, int, int]:
+    """Cells added at the (top, bottom, left, right) of the model."""
+    if isinstance(boundary, Sponge):
+        return (boundary.width,) * 4
+    faces = faces_of(boundary)
+    top = 0 if isinstance(faces.top, Free) else faces.top.width
+    return top, faces.bottom.width, faces.left.width, faces.right.width
+
+
+def boundary_to_dict(boundary: Boundary | Free) -> dict[str, Any]:
+    """A JSON-able description that `boundary_from_dict` reads."""
+    if isinstance(boundary, Faces):
+        names = ("top", "bottom", "left", "right")
+        return {"kind": "Faces", **{name: boundary_to_dict(getattr(boundary, name)) for name in names}}
+    return {"kind": type(boundary).__name__, **asdict(boundary)}
+
+
+def boundary_from_dict(description: dict[str, Any]) -> Any:  # noqa: ANN401 - one of four classes
+    """The boundary that `boundary_to_dict` described.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    values = dict(description)
+    kind = values.pop("kind", None)
+    classes = {"CPML": CPML, "Sponge": Sponge, "Free": Free}
+    if kind == "Faces":
+        return Faces(**{name: boundary_from_dict(face) for name, face in values.items()})
+    if kind not in classes:
+        raise ValueError(f"boundary kind must be one of {sorted([*classes, 'Faces'])}, got {kind!r}")
+    return classes[kind](**values)
+
+
+def _check_width(name: str, width: object, least: int) -> None:
+    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < least:
+        raise ValueError(f"{name} width must be an integer of at least {least} cells, got {width!r}")

@@ -1,0 +1,1 @@
+"""Operators registered with torch: checks and allocation in Python, arithmetic in the compiled extension."""

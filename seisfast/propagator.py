@@ -1,0 +1,263 @@
+"""`simulate`: records of a survey over velocity models, checked, routed to an engine, differentiable."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seisfast import _native
+from seisfast.boundaries import CPML, Boundary, Sponge, faces_of
+from seisfast.ops.acoustic import Scheme, kept_bytes
+from seisfast.ops.derivatives import Simulate, is_transformed
+from seisfast.reference.acoustic import expand_wavelet
+from seisfast.survey import Survey
+
+ENGINES = ("auto", "plain", "resident", "cluster", "tiled", "cpu")
+_BAND = 2.5  # a Ricker wavelet has little above this multiple of its peak frequency
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What the forward run keeps for the gradient.
+
+    "all" keeps the Laplacian of every step, "checkpoint" keeps states and recomputes the steps between them, "auto"
+    chooses between these two by the memory that it may use (a quarter of what is free on CUDA, 32 MiB on a CPU,
+    where recomputing is as fast): their gradients are equal to the bit. Keeping only every
+    k-th step or half precision is lossy and therefore asked for by name.
+
+    Args:
+        mode: "auto", "all" or "checkpoint".
+        every: keep each k-th step; k dt must stay below the Nyquist interval of 2.5 times the peak frequency.
+        dtype: None, or ``torch.float16`` for kept steps in half precision, scaled per shot and step.
+
+    Raises:
+        ValueError: an unknown mode or dtype, `every` below 1, or a lossy setting with "checkpoint".
+    """
+
+    mode: str = "auto"
+    every: int = 1
+    dtype: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("auto", "all", "checkpoint"):
+            raise ValueError(f"Storage mode must be 'auto', 'all' or 'checkpoint', got {self.mode!r}")
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise ValueError(f"Storage every must be an integer of at least 1, got {self.every!r}")
+        if self.dtype not in (None, torch.float16):
+            raise ValueError(f"Storage dtype must be None or torch.float16, got {self.dtype!r}")
+        if self.mode == "checkpoint" and self.lossy:
+            raise ValueError("Storage mode 'checkpoint' recomputes exactly; every and dtype need mode 'all'")
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the gradient differs from the exact one."""
+        return self.every > 1 or self.dtype is not None
+
+
+def simulate(
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto"
+) -> Tensor:
+    """Record a survey over one or many velocity models with the 2-D constant-density acoustic wave equation.
+
+    Second order in time, `survey.order` in space; the gradient with respect to the velocity and to a wavelet that
+    requires grad is the exact transpose of the discrete scheme. Equivalent to `seisfast.reference.simulate`.
+
+    Args:
+        velocity: m/s, `[nz, nx]` or `[models, nz, nx]`, float32 or float64, on the CPU or a CUDA device.
+        survey: the acquisition.
+        storage: what to keep for the gradient, default `Storage()`.
+        engine: "auto", "cpu" (CPU tensors) or "plain" (CUDA tensors).
+
+    Returns:
+        Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models.
+
+    Raises:
+        TypeError: a velocity that is not a float32 or float64 tensor.
+        ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a time step
+            above the stability limit (with the largest stable one), or an engine that does not run there.
+        FloatingPointError: a record that is not finite, naming the first such shot.
+
+    Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
+    """
+    if not isinstance(velocity, Tensor) or velocity.dtype not in (torch.float32, torch.float64):
+        found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
+        raise TypeError(f"velocity must be a float32 or float64 tensor, got {found}")
+    if velocity.dim() not in (2, 3) or velocity.numel() == 0:
+        raise ValueError(
+            f"velocity must have shape [nz, nx] or [models, nz, nx], got {list(velocity.shape)}"
+        )
+    survey.fix_shape((velocity.shape[-2], velocity.shape[-1]))
+    choose_engine(engine, velocity.device)
+    wavelet = survey.wavelet
+    if wavelet.requires_grad and wavelet.device != velocity.device:
+        raise ValueError(f"wavelet requires grad on {wavelet.device}, but velocity is on {velocity.device}")
+    models = 1 if velocity.dim() == 2 else velocity.shape[0]
+    if wavelet.dim() == 4 and wavelet.shape[0] not in (1, models):
+        raise ValueError(f"wavelet holds {wavelet.shape[0]} models, velocity holds {models}")
+    batch = velocity if velocity.dim() == 3 else velocity[None]
+    readable = _readable(velocity)
+    if readable:
+        _check_values(batch.detach(), survey)
+    scheme = _plan(batch, survey, storage or Storage())
+    inputs = (
+        batch,
+        expand_wavelet(survey, batch),
+        survey.sources.to(batch.device),
+        survey.receivers.to(batch.device),
+        survey.profile((batch.shape[1], batch.shape[2]), batch.dtype, batch.device),
+    )
+    if torch.compiler.is_compiling():
+        data: Tensor = torch.ops.seisfast.acoustic_forward(*inputs, *scheme.arguments())[0]
+    else:
+        data = Simulate.apply(*inputs, scheme, survey)[0]
+    if readable:
+        check(data)
+    return data if velocity.dim() == 3 else data[0]
+
+
+def check(data: Tensor) -> Tensor:
+    """The records themselves when they are finite: for use after a captured or compiled `simulate`.
+
+    Args:
+        data: `[..., shots, time, receivers]`.
+
+    Raises:
+        FloatingPointError: a shot whose record is not finite.
+    """
+    bad = ~torch.isfinite(data.detach().sum((-1, -2)))
+    if bool(bad.any()):
+        first = bad.nonzero()[0].tolist()
+        where = f"shot {first[-1]}" + (f" of model {first[0]}" if len(first) > 1 else "")
+        raise FloatingPointError(
+            f"the record of {where} is not finite: the wavefield diverged (is the wavelet finite and of sane "
+            "amplitude, and the layer's vmax near the model's?)"
+        )
+    return data
+
+
+def choose_engine(engine: str, device: torch.device) -> str:
+    """The engine that runs on this device: "cpu", or "plain" on CUDA.
+
+    Raises:
+        ValueError: an unknown engine, or one that does not run there.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}")
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"velocity must be on the CPU or a CUDA device, got {device}")
+    here = "cpu" if device.type == "cpu" else "plain"
+    if engine not in ("auto", here):
+        raise ValueError(f"engine {engine!r} does not run on {device}; this version has {here!r} there")
+    return here
+
+
+def describe_engine(shape: tuple[int, int], boundary: Boundary | None = None, order: int = 4) -> str:
+    """One line per device kind: the engine that `simulate` would run for a model of this size, and its grid."""
+    layers: Boundary = CPML() if boundary is None else boundary
+    survey = Survey(
+        shape=shape, spacing=10.0, dt=1e-3, nt=1, sources=[(min(1, shape[0] - 1), 0)],
+        receivers=[(min(1, shape[0] - 1), 0)], wavelet=[1.0], order=order, boundary=layers,
+    )  # fmt: skip
+    nz_p, nx_p = survey.padded_shape(shape)
+    info = _native.build_info()
+    kind = "sponge" if isinstance(layers, Sponge) else "C-PML"
+    cuda = "plain" if info["cuda"] else "none (built without CUDA)"
+    return (
+        f"{shape[0]} x {shape[1]} cells with {kind} run on a grid of {nz_p} x {nx_p}, order {order}\n"
+        f"CPU tensors:  engine cpu ({info['vector_level']}, {torch.get_num_threads()} threads over shots)\n"
+        f"CUDA tensors: engine {cuda}"
+    )
+
+
+def _readable(velocity: Tensor) -> bool:
+    """Whether values may be read back here: not while compiling, capturing a CUDA graph or under torch.func.vmap."""
+    if torch.compiler.is_compiling() or is_transformed(velocity):
+        return False
+    return not (velocity.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def _check_values(velocity: Tensor, survey: Survey) -> None:
+    """One reduction, one read: finite, positive, stable; dispersion and the layer's vmax are warnings."""
+    low, high = torch.stack(torch.aminmax(velocity)).tolist()
+    if not (low > 0 and high < float("inf")):
+        wrong = ~(torch.isfinite(velocity) & (velocity > 0))
+        m, iz, ix = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"velocity must be finite and positive, got {velocity[m, iz, ix].item()} at (model, iz, ix) = "
+            f"({m}, {iz}, {ix})"
+        )
+    limit = survey.largest_dt(high, low)
+    if survey.dt > limit:
+        raise ValueError(
+            f"dt must not exceed {limit:.6g} s for velocities up to {high:g} m/s on a spacing of "
+            f"{survey.spacing[0]:g} x {survey.spacing[1]:g} m at order {survey.order} (CFL), got {survey.dt:g} s"
+        )
+    peak = survey.peak_frequency
+    if peak > 0:
+        points = low / (_BAND * peak * max(survey.spacing))
+        if points < 3.5:
+            warnings.warn(
+                f"{points:.2g} points per shortest wavelength ({low:g} m/s at {_BAND * peak:.3g} Hz, spacing "
+                f"{max(survey.spacing):g} m): the record will be dispersed; 3.5 or more are advised",
+                stacklevel=3,
+            )
+    if not isinstance(survey.boundary, Sponge):
+        faces = faces_of(survey.boundary)
+        fastest = [f.vmax for f in (faces.top, faces.bottom, faces.left, faces.right) if isinstance(f, CPML)]
+        if high * 3 > min(fastest) * 4:
+            warnings.warn(
+                f"the fastest velocity, {high:g} m/s, exceeds CPML vmax = {min(fastest):g} m/s by more than a "
+                "third: the layer will reflect; set CPML(vmax=...)",
+                stacklevel=3,
+            )
+
+
+def _plan(velocity: Tensor, survey: Survey, storage: Storage) -> Scheme:
+    """The scheme of this call, with the storage decided."""
+    sponge = isinstance(survey.boundary, Sponge)
+    wanted = torch.is_grad_enabled() and velocity.requires_grad
+    if storage.every > 1 and survey.peak_frequency > 0:
+        most = int(0.5 / (_BAND * survey.peak_frequency * survey.dt))
+        if storage.every > max(most, 1):
+            raise ValueError(
+                f"Storage every must not exceed {max(most, 1)} steps (Nyquist interval of {_BAND} times the peak "
+                f"frequency {survey.peak_frequency:.3g} Hz), got {storage.every}"
+            )
+
+    def scheme(keep: str) -> Scheme:
+        return Scheme(
+            spacing=survey.spacing, dt=survey.dt, order=survey.order, padding=survey.padding, sponge=sponge,
+            free_surface=survey.free_surface,
+            vmin_gradient=isinstance(survey.boundary, Sponge) and survey.boundary.vmin_gradient and wanted,
+            receivers_repeat=survey.receivers_repeat, keep=keep,
+            every=storage.every if keep == "all" else 1, segment=segment_length(survey.nt),
+            half=storage.dtype is not None and keep == "all",
+        )  # fmt: skip
+
+    if not wanted:
+        return scheme("nothing")
+    if storage.mode != "auto":
+        return scheme(storage.mode)
+    if storage.lossy:
+        return scheme("all")
+    shape = (velocity.shape[1], velocity.shape[2])
+    needed = kept_bytes(scheme("all"), velocity.shape[0], survey.shots, shape, survey.nt, velocity.dtype)
+    return scheme("all" if needed <= _storage_budget(velocity.device) else "checkpoint")
+
+
+def segment_length(nt: int) -> int:
+    """Steps between checkpoints: a state is about three fields, a recomputed step one, so sqrt(3 nt) is smallest."""
+    return max(1, round((3 * nt) ** 0.5))
+
+
+def _storage_budget(device: torch.device) -> int:
+    """Bytes that "auto" may keep: a quarter of what is free on CUDA.
+
+    On a CPU, where recomputed steps stay in the cache and kept ones go through main memory, little is worth keeping.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // 4
+    return 32 * 2**20
