@@ -31,8 +31,8 @@ Acoustic<T> params(const py::dict& d) {
   auto number = [&](const char* name) { return d[name].cast<int64_t>(); };
   auto address = [&](const char* name) { return d[name].cast<uintptr_t>(); };
   Acoustic<T> p{};
-  p.grid = {int(number("nz")), int(number("nx")), int(number("top")), int(number("bottom")), int(number("left")),
-            int(number("right"))};
+  p.grid = {int(number("nz")),     int(number("nx")),   int(number("top")),
+            int(number("bottom")), int(number("left")), int(number("right"))};
   p.order = int(number("order"));
   p.models = int(number("models"));
   p.shots = int(number("shots"));

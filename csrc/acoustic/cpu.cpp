@@ -92,7 +92,8 @@ class Shot {
       for (int n = p.nt - 1; n >= 0; --n) {
         const bool kept = p.keep == Keep::steps && n % p.every == 0;
         if (kept && p.half) expand(n);
-        step_back(n, kept ? kept_step(n, 0) : nullptr, kept && p.vmin_gradient ? kept_step(n, 1) : nullptr, grad_source);
+        step_back(n, kept ? kept_step(n, 0) : nullptr, kept && p.vmin_gradient ? kept_step(n, 1) : nullptr,
+                  grad_source);
       }
     }
     finish(grad_source);
@@ -181,7 +182,8 @@ class Shot {
         T* psi = psi_z + iz * stride;
         const int s = stride;
 #pragma GCC ivdep
-        for (int ix = 0; ix < row; ++ix) psi[ix] = next_psi<R>(k.d1z, a, b, psi[ix], [=](int i) { return ur[ix + i * s]; });
+        for (int ix = 0; ix < row; ++ix)
+          psi[ix] = next_psi<R>(k.d1z, a, b, psi[ix], [=](int i) { return ur[ix + i * s]; });
       }
     }
     for (int iz = first_row; iz < nz; ++iz) {
@@ -213,8 +215,8 @@ class Shot {
     const int s = stride;
 #pragma GCC ivdep
     for (int ix = 0; ix < row; ++ix)
-      e[ix] = layer<R>(k.d1z, k.d2z, a, b, zeta[ix], [=](int i) { return ur[ix + i * s]; },
-                       [=](int i) { return psi[ix + i * s]; });
+      e[ix] = layer<R>(
+          k.d1z, k.d2z, a, b, zeta[ix], [=](int i) { return ur[ix + i * s]; }, [=](int i) { return psi[ix + i * s]; });
   }
 
   // The same for the left and right layers.
@@ -228,8 +230,8 @@ class Shot {
     if (!add) clear(e + span.begin, span.end - span.begin);
 #pragma GCC ivdep
     for (int ix = span.begin; ix < span.end; ++ix)
-      e[ix] += layer<R>(k.d1x, k.d2x, a[ix], b[ix], zeta[ix], [=](int i) { return ur[ix + i]; },
-                        [=](int i) { return psi[ix + i]; });
+      e[ix] += layer<R>(
+          k.d1x, k.d2x, a[ix], b[ix], zeta[ix], [=](int i) { return ur[ix + i]; }, [=](int i) { return psi[ix + i]; });
   }
 
   template <bool keep>
@@ -366,8 +368,9 @@ class Shot {
     const int s = stride;
 #pragma GCC ivdep
     for (int ix = 0; ix < row; ++ix)
-      pr[ix] = next_p<R>(k.d1z, b, pr[ix], [=](int i) { return qr[ix + i * s]; }, [=](int i) { return m[ix + i * s]; },
-                         [=](int i) { return a[i]; });
+      pr[ix] = next_p<R>(
+          k.d1z, b, pr[ix], [=](int i) { return qr[ix + i * s]; }, [=](int i) { return m[ix + i * s]; },
+          [=](int i) { return a[i]; });
   }
 
   void side_m_row(int iz, Span span) {
@@ -377,8 +380,9 @@ class Shot {
     for (int ix = span.begin; ix < span.end; ++ix) m[ix] = next_m(b[ix], m[ix], qr[ix]);
 #pragma GCC ivdep
     for (int ix = span.begin; ix < span.end; ++ix)
-      pr[ix] = next_p<R>(k.d1x, b[ix], pr[ix], [=](int i) { return qr[ix + i]; }, [=](int i) { return m[ix + i]; },
-                         [=](int i) { return a[ix + i]; });
+      pr[ix] = next_p<R>(
+          k.d1x, b[ix], pr[ix], [=](int i) { return qr[ix + i]; }, [=](int i) { return m[ix + i]; },
+          [=](int i) { return a[ix + i]; });
   }
 
   void layer_row_transposed(int iz) {
@@ -387,8 +391,9 @@ class Shot {
     const int s = stride;
 #pragma GCC ivdep
     for (int ix = 0; ix < row; ++ix)
-      e[ix] = layer_transposed<R>(k.d1z, k.d2z, [=](int i) { return m[ix + i * s]; },
-                                  [=](int i) { return pr[ix + i * s]; }, [=](int i) { return a[i]; });
+      e[ix] = layer_transposed<R>(
+          k.d1z, k.d2z, [=](int i) { return m[ix + i * s]; }, [=](int i) { return pr[ix + i * s]; },
+          [=](int i) { return a[i]; });
   }
 
   void side_row_transposed(int iz, Span span, bool add) {
@@ -397,8 +402,9 @@ class Shot {
     if (!add) clear(e + span.begin, span.end - span.begin);
 #pragma GCC ivdep
     for (int ix = span.begin; ix < span.end; ++ix)
-      e[ix] += layer_transposed<R>(k.d1x, k.d2x, [=](int i) { return m[ix + i]; }, [=](int i) { return pr[ix + i]; },
-                                   [=](int i) { return a[ix + i]; });
+      e[ix] += layer_transposed<R>(
+          k.d1x, k.d2x, [=](int i) { return m[ix + i]; }, [=](int i) { return pr[ix + i]; },
+          [=](int i) { return a[ix + i]; });
   }
 
   void retreat_row(int iz, bool whole) {
@@ -472,10 +478,11 @@ class Shot {
       const T* from = scratch + c * g.cells();
       uint16_t* to = static_cast<uint16_t*>(p.kept) + kept_index(n, c) * g.cells();
       T largest = 0;
-      for (int64_t i = 0; i < g.cells(); ++i) {
-        const T size = from[i] < 0 ? -from[i] : from[i];
-        largest = size > largest ? size : largest;
-      }
+      for (int iz = 0; iz < nz; ++iz)
+        for (int ix = 0; ix < nx; ++ix) {
+          const T value = from[int64_t(iz) * row + ix], size = value < 0 ? -value : value;
+          largest = size > largest ? size : largest;
+        }
       const T scale = half_scale(largest);
       p.scales[kept_index(n, c)] = scale;
       for (int64_t i = 0; i < g.cells(); ++i) to[i] = to_half(float(from[i] * scale));

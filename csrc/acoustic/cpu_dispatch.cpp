@@ -15,7 +15,7 @@
 namespace seisfast {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SEISFAST_ONLY_BASELINE)
 enum class Level { baseline, avx2, avx512 };
 
 Level level() {
@@ -77,7 +77,7 @@ CpuEngine<T> cpu_engine(int order) {
     else
       return twice(order);
   };
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SEISFAST_ONLY_BASELINE)
   if (level() == Level::avx512) return pick(avx512::cpu_engine_f32, avx512::cpu_engine_f64);
   if (level() == Level::avx2) return pick(avx2::cpu_engine_f32, avx2::cpu_engine_f64);
 #endif
@@ -85,7 +85,7 @@ CpuEngine<T> cpu_engine(int order) {
 }
 
 const char* cpu_level() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SEISFAST_ONLY_BASELINE)
   return level() == Level::avx512 ? "avx512" : level() == Level::avx2 ? "avx2" : "baseline";
 #else
   return "baseline";

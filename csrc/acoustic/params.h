@@ -29,42 +29,42 @@ struct Weights {
 template <class T>
 struct Acoustic {
   Grid grid;
-  int order;                        // 2, 4, 6, 8
-  int models, shots, per_shot;      // per_shot: sources fired together
+  int order;                    // 2, 4, 6, 8
+  int models, shots, per_shot;  // per_shot: sources fired together
   int receivers, nt;
-  bool sponge;                      // OpenFWI's frame on a periodic grid; else C-PML
-  bool free_surface;                // zero pressure on row 0, odd mirror above
-  bool vmin_gradient;               // sponge: keep u[n] - u[n-1] as well, for the derivative through the slowest velocity
-  bool receivers_repeat;            // a cell occurs twice among the receivers of a shot
-  T dt;                             // s
+  bool sponge;            // OpenFWI's frame on a periodic grid; else C-PML
+  bool free_surface;      // zero pressure on row 0, odd mirror above
+  bool vmin_gradient;     // sponge: keep u[n] - u[n-1] as well, for the derivative through the slowest velocity
+  bool receivers_repeat;  // a cell occurs twice among the receivers of a shot
+  T dt;                   // s
   Weights<T> weights;
 
-  const T* velocity;                // [models, nz, nx], m/s
-  const T* slowest;                 // [models], m/s, sponge only
-  const T* profile;                 // C-PML: a_z, b_z [nz_p], a_x, b_x [nx_p]; sponge: z [nz_p], x [nx_p], s/m
-  const T* wavelet;                 // [models, shots, per_shot, nt] by strides, time contiguous
+  const T* velocity;  // [models, nz, nx], m/s
+  const T* slowest;   // [models], m/s, sponge only
+  const T* profile;   // C-PML: a_z, b_z [nz_p], a_x, b_x [nx_p]; sponge: z [nz_p], x [nx_p], s/m
+  const T* wavelet;   // [models, shots, per_shot, nt] by strides, time contiguous
   int64_t wavelet_model, wavelet_shot, wavelet_source;  // strides in elements, 0 where shared
-  const int32_t* sources;           // [shots, per_shot, 2], (iz, ix) in the model
-  const int32_t* receiver_cells;    // [shots or 1, receivers, 2]
-  int64_t receiver_shot;            // stride between shots in elements, 0 where shared
+  const int32_t* sources;                               // [shots, per_shot, 2], (iz, ix) in the model
+  const int32_t* receiver_cells;                        // [shots or 1, receivers, 2]
+  int64_t receiver_shot;                                // stride between shots in elements, 0 where shared
 
-  Keep keep;                        // what the forward run leaves for the adjoint
-  int every;                        // keep the Laplacian of every k-th step
-  int segment;                      // steps between checkpoints
-  bool half;                        // kept steps as float16, scaled per shot and step
+  Keep keep;    // what the forward run leaves for the adjoint
+  int every;    // keep the Laplacian of every k-th step
+  int segment;  // steps between checkpoints
+  bool half;    // kept steps as float16, scaled per shot and step
 
-  T* data;                          // [models, shots, nt, receivers]
-  void* kept;                       // [models * shots, kept steps, channels, cells] of T or float16
-  T* scales;                        // [models * shots, kept steps, channels], half only
-  T* checkpoints;                   // [models * shots, checkpoints, state]
+  T* data;         // [models, shots, nt, receivers]
+  void* kept;      // [models * shots, kept steps, channels, cells] of T or float16
+  T* scales;       // [models * shots, kept steps, channels], half only
+  T* checkpoints;  // [models * shots, checkpoints, state]
 
   // Adjoint only.
-  const T* grad_data;               // as data
-  T* grad_velocity;                 // [models, shots, nz, nx], summed over the shots by the caller in fixed order
-  T* grad_wavelet;                  // [models, shots, per_shot, nt]
-  T* grad_slowest;                  // [models, shots], vmin_gradient only
+  const T* grad_data;  // as data
+  T* grad_velocity;    // [models, shots, nz, nx], summed over the shots by the caller in fixed order
+  T* grad_wavelet;     // [models, shots, per_shot, nt]
+  T* grad_slowest;     // [models, shots], vmin_gradient only
 
-  void* workspace;                  // CUDA: `workspace` elements per shot, of T, zeroed by the caller
+  void* workspace;  // CUDA: `workspace` elements per shot, of T, zeroed by the caller
 
   constexpr int reach() const { return order / 2; }
   constexpr int jobs() const { return models * shots; }
@@ -73,8 +73,9 @@ struct Acoustic {
   constexpr int segments() const { return (nt + segment - 1) / segment; }
   // Elements of a saved state: u, u_prev; psi and zeta of x (strip columns), of z (strip rows).
   constexpr int64_t state() const {
-    return 2 * grid.cells() + (sponge ? 0 : 2 * (int64_t(grid.nz_p()) * (grid.left + grid.right) +
-                                                 int64_t(grid.row()) * (grid.top + grid.bottom)));
+    return 2 * grid.cells() + (sponge ? 0
+                                      : 2 * (int64_t(grid.nz_p()) * (grid.left + grid.right) +
+                                             int64_t(grid.row()) * (grid.top + grid.bottom)));
   }
 };
 

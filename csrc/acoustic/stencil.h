@@ -10,7 +10,7 @@ inline namespace SEISFAST_LEVEL {
 template <int R, class T, class At>
 SEISFAST_HD T first(const T* d, At at) {
   T sum = d[1] * (at(1) - at(-1));
-#pragma GCC unroll 4
+  SEISFAST_UNROLL
   for (int k = 2; k <= R; ++k) sum = fma(d[k], at(k) - at(-k), sum);
   return sum;
 }
@@ -19,7 +19,7 @@ SEISFAST_HD T first(const T* d, At at) {
 template <int R, class T, class At>
 SEISFAST_HD T second(const T* c, At at) {
   T sum = c[0] * at(0);
-#pragma GCC unroll 4
+  SEISFAST_UNROLL
   for (int k = 1; k <= R; ++k) sum = fma(c[k], at(k) + at(-k), sum);
   return sum;
 }
@@ -28,9 +28,9 @@ SEISFAST_HD T second(const T* c, At at) {
 template <int R, class T, class Z, class X>
 SEISFAST_HD T laplacian(const Weights<T>& w, Z z, X x) {
   T sum = (w.d2z[0] + w.d2x[0]) * x(0);
-#pragma GCC unroll 4
+  SEISFAST_UNROLL
   for (int k = 1; k <= R; ++k) sum = fma(w.d2x[k], x(k) + x(-k), sum);
-#pragma GCC unroll 4
+  SEISFAST_UNROLL
   for (int k = 1; k <= R; ++k) sum = fma(w.d2z[k], z(k) + z(-k), sum);
   return sum;
 }

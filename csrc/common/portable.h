@@ -1,12 +1,14 @@
-// Owns what differs between compilers: the host+device qualifier, fused multiply-add, and the namespace of a vector level.
+// Owns what differs between compilers: the host+device qualifier, unrolling, fused multiply-add, and the namespace of a vector level.
 #pragma once
 #include <cmath>
 #include <cstdint>
 
 #ifdef __CUDACC__
 #define SEISFAST_HD __host__ __device__ __forceinline__
+#define SEISFAST_UNROLL _Pragma("unroll")
 #else
 #define SEISFAST_HD inline __attribute__((always_inline))
+#define SEISFAST_UNROLL _Pragma("GCC unroll 4")
 #endif
 
 // The same source is compiled for several vector levels; each gets a namespace of its own, so that the linker never

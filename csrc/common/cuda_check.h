@@ -1,0 +1,15 @@
+// Owns the step from a CUDA status to an exception.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace seisfast {
+
+inline void check(cudaError_t status, const char* doing) {
+  if (status != cudaSuccess)
+    throw std::runtime_error(std::string("CUDA error while ") + doing + ": " + cudaGetErrorString(status));
+}
+
+}  // namespace seisfast

@@ -1,0 +1,201 @@
+// The plain CUDA engine's phases on the CPU, threads shuffled, against the CPU engine: equal to the bit, every order,
+// boundary, dtype and storage, odd and tiny sizes; and a planted missing barrier is noticed.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "acoustic/cpu.h"
+#include "acoustic/plain.h"
+#include "common/lockstep.h"
+
+namespace {
+
+using seisfast::Acoustic;
+using seisfast::Keep;
+
+enum class Edge { cpml, sponge, free_top, rigid };
+
+struct Case {
+  int nz, nx, order;
+  Edge edge;
+  Keep keep;
+  int every;
+  bool half, vmin_gradient, repeat;
+};
+
+std::string describe(const Case& c) {
+  const char* edges[] = {"C-PML", "sponge", "free top", "rigid"};
+  return std::to_string(c.nz) + " x " + std::to_string(c.nx) + ", order " + std::to_string(c.order) + ", " +
+         edges[int(c.edge)] + ", keep " + std::to_string(int(c.keep)) + ", every " + std::to_string(c.every) +
+         (c.half ? ", half" : "") + (c.vmin_gradient ? ", vmin" : "") + (c.repeat ? ", repeated receivers" : "");
+}
+
+// A run with all its arrays, filled with random models, wavelets and residuals.
+template <class T>
+struct Run {
+  Acoustic<T> p{};
+  std::vector<T> velocity, slowest, profile, wavelet, data, kept, scales, checkpoints, grad_data, grad_velocity,
+      grad_wavelet, grad_slowest, workspace;
+  std::vector<int32_t> sources, receivers;
+
+  explicit Run(const Case& c) {
+    std::mt19937 random(unsigned(c.nz * 1000 + c.nx * 10 + c.order));
+    std::uniform_real_distribution<double> unit(0, 1);
+    p.grid = {c.nz, c.nx, 3, 4, 5, 2};
+    if (c.edge == Edge::sponge) p.grid = {c.nz, c.nx, 6, 6, 6, 6};
+    if (c.edge == Edge::free_top) p.grid.top = 0;
+    if (c.edge == Edge::rigid) p.grid = {c.nz, c.nx, 0, 0, 0, 0};
+    p.order = c.order;
+    p.models = 2, p.shots = 2, p.per_shot = 2, p.receivers = 3, p.nt = 23;
+    p.sponge = c.edge == Edge::sponge;
+    p.free_surface = c.edge == Edge::free_top;
+    p.vmin_gradient = c.vmin_gradient;
+    p.receivers_repeat = c.repeat;
+    p.dt = T(1e-3);
+    p.keep = c.keep, p.every = c.every, p.segment = 5, p.half = c.half;
+    const double second[5][5] = {{},
+                                 {-2, 1},
+                                 {-2.5, 4. / 3, -1. / 12},
+                                 {-49. / 18, 1.5, -.15, 1. / 90},
+                                 {-205. / 72, 1.6, -.2, 8. / 315, -1. / 560}};
+    const double first[5][5] = {
+        {}, {0, .5}, {0, 2. / 3, -1. / 12}, {0, .75, -.15, 1. / 60}, {0, .8, -.2, 4. / 105, -1. / 280}};
+    for (int k = 0; k <= c.order / 2; ++k) {
+      p.weights.d2z[k] = T(second[c.order / 2][k] / 100), p.weights.d2x[k] = T(second[c.order / 2][k] / 144);
+      p.weights.d1z[k] = T(first[c.order / 2][k] / 10), p.weights.d1x[k] = T(first[c.order / 2][k] / 12);
+    }
+    auto random_values = [&](std::vector<T>& v, int64_t size, double low, double high) {
+      v.resize(size_t(size));
+      for (T& x : v) x = T(low + (high - low) * unit(random));
+    };
+    random_values(velocity, p.models * c.nz * c.nx, 1500, 3000);
+    random_values(slowest, p.models, 1400, 1500);
+    const int nz = p.grid.nz_p(), nx = p.grid.nx_p();
+    random_values(profile, 2 * (nz + nx), 0, p.sponge ? 2e-5 : 0.3);
+    if (!p.sponge) {  // a and b are zero inside
+      for (int iz = p.grid.top; iz < nz - p.grid.bottom; ++iz) profile[size_t(iz)] = profile[size_t(nz + iz)] = 0;
+      for (int ix = p.grid.left; ix < nx - p.grid.right; ++ix)
+        profile[size_t(2 * nz + ix)] = profile[size_t(2 * nz + nx + ix)] = 0;
+    }
+    random_values(wavelet, p.shots * p.per_shot * p.nt, -1, 1);
+    p.wavelet_shot = p.per_shot * p.nt, p.wavelet_source = p.nt;
+    auto random_cells = [&](std::vector<int32_t>& cells, int count) {
+      for (int i = 0; i < count; ++i) {
+        const int top = p.free_surface ? 1 : 0;
+        cells.push_back(top + int(unit(random) * (c.nz - top)));
+        cells.push_back(int(unit(random) * c.nx));
+      }
+    };
+    random_cells(sources, p.shots * p.per_shot);
+    for (int r = 0; r < p.receivers; ++r)  // distinct columns, or all on one cell
+      receivers.push_back(p.free_surface ? 1 : 0), receivers.push_back(c.repeat ? 0 : r % c.nx);
+    random_values(grad_data, int64_t(p.jobs()) * p.nt * p.receivers, -1, 1);
+    data.resize(grad_data.size());
+    const int64_t steps = int64_t(p.jobs()) * p.kept_steps() * p.channels();
+    if (p.keep == Keep::steps) kept.resize(size_t(steps * p.grid.cells())), scales.resize(size_t(steps));
+    if (p.keep == Keep::checkpoints) checkpoints.resize(size_t(p.jobs() * p.segments() * p.state()));
+    grad_velocity.resize(size_t(p.jobs()) * size_t(c.nz * c.nx));
+    grad_wavelet.resize(size_t(p.jobs() * p.per_shot * p.nt));
+    grad_slowest.resize(size_t(p.jobs()));
+    p.velocity = velocity.data(), p.slowest = slowest.data(), p.profile = profile.data(), p.wavelet = wavelet.data();
+    p.sources = sources.data(), p.receiver_cells = receivers.data(), p.grad_data = grad_data.data();
+    p.data = data.data(), p.kept = kept.data(), p.scales = scales.data(), p.checkpoints = checkpoints.data();
+    p.grad_velocity = grad_velocity.data(), p.grad_wavelet = grad_wavelet.data();
+    p.grad_slowest = grad_slowest.data();
+  }
+
+  void on_cpu() {
+    seisfast::cpu_forward(p, 2);
+    seisfast::cpu_adjoint(p, 2);
+  }
+
+  template <class Launch>
+  void in_lockstep(const Launch& launch) {
+    for (const bool adjoint : {false, true}) {
+      workspace.assign(size_t(p.jobs() * seisfast::plain::workspace_size(p, adjoint)), T(0));
+      p.workspace = workspace.data();
+      seisfast::plain::run(p, adjoint, launch);
+    }
+  }
+};
+
+template <class T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (!(a[i] == b[i]) || !std::isfinite(a[i])) return false;
+  return true;
+}
+
+template <class T>
+bool agrees(const Case& c, unsigned seed) {
+  Run<T> cpu(c), cuda(c);
+  cpu.on_cpu();
+  cuda.in_lockstep(seisfast::Lockstep{seed});
+  bool alive = false;
+  for (const T x : cpu.data) alive = alive || x != 0;
+  const bool equal = same(cpu.data, cuda.data) && same(cpu.grad_velocity, cuda.grad_velocity) &&
+                     same(cpu.grad_wavelet, cuda.grad_wavelet) && same(cpu.scales, cuda.scales) &&
+                     (!c.vmin_gradient || same(cpu.grad_slowest, cuda.grad_slowest));
+  if (!equal) std::printf("differs: %s, %zu-byte numbers\n", describe(c).c_str(), sizeof(T));
+  if (!alive) std::printf("silent record: %s\n", describe(c).c_str());
+  return equal && alive;
+}
+
+// Runs psi and the time step as one phase: the barrier between them is missing.
+struct WithoutBarrier {
+  seisfast::Lockstep launch;
+  template <class Phase>
+  void operator()(int count, int jobs, Phase phase) const {
+    launch(count, jobs, phase);
+  }
+  template <class T, int R>
+  void operator()(int count, int jobs, seisfast::plain::Psi<T, R> phase) const {
+    const int cells = int(phase.p.grid.cells());
+    const seisfast::plain::Advance<T, R> advance{phase, phase.p.keep == Keep::steps, false};
+    launch(count + cells, jobs, [&](int i, int job) { i < count ? phase(i, job) : advance(i - count, job); });
+  }
+  template <class T, int R>
+  void operator()(int, int, seisfast::plain::Advance<T, R>) const {}
+};
+
+bool missing_barrier_shows() {
+  const Case c{9, 11, 4, Edge::cpml, Keep::steps, 1, false, false, false};
+  Run<float> right(c), wrong(c);
+  right.on_cpu();
+  wrong.in_lockstep(WithoutBarrier{{7}});
+  const bool shows = !same(right.data, wrong.data);
+  if (!shows) std::printf("a missing barrier was not noticed\n");
+  return shows;
+}
+
+}  // namespace
+
+int main() {
+  const bool small = std::getenv("SEISFAST_TEST_SMALL") != nullptr;
+  std::vector<Case> cases;
+  const int sizes[][2] = {{9, 11}, {5, 1}, {13, 20}};
+  for (const auto& size : sizes)
+    for (const int order : {2, 4, 6, 8})
+      for (const Edge edge : {Edge::cpml, Edge::sponge, Edge::free_top, Edge::rigid}) {
+        if (small && size[0] == 13) continue;
+        cases.push_back({size[0], size[1], order, edge, Keep::steps, 1, false, false, size[1] < 3});
+        cases.push_back(
+            {size[0], size[1], order, edge, Keep::checkpoints, 1, false, edge == Edge::sponge, size[1] < 3});
+        cases.push_back({size[0], size[1], order, edge, Keep::steps, 3, true, edge == Edge::sponge, true});
+      }
+  for (const Edge edge : {Edge::cpml, Edge::sponge, Edge::rigid})
+    cases.push_back({1, 1, 8, edge, Keep::checkpoints, 1, false, false, true});
+  int passed = 0, failed = 0;
+  for (const Case& c : cases) {
+    const bool ok = agrees<float>(c, 1) && agrees<double>(c, 2);
+    ok ? ++passed : ++failed;
+  }
+  missing_barrier_shows() ? ++passed : ++failed;
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
