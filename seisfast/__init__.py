@@ -2,8 +2,9 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from seisfast import reference, wavelets
+from seisfast import data, geology, losses, metrics, networks, reference, wavelets
 from seisfast.boundaries import CPML, Faces, Free, Sponge
+from seisfast.normalization import Normalization
 from seisfast.propagator import Storage, check, simulate
 from seisfast.survey import Survey
 
@@ -12,4 +13,21 @@ try:
 except PackageNotFoundError:  # a source tree on the path, not installed
     __version__ = "0+unknown"
 
-__all__ = ["CPML", "Faces", "Free", "Sponge", "Storage", "Survey", "check", "reference", "simulate", "wavelets"]
+__all__ = [
+    "CPML",
+    "Faces",
+    "Free",
+    "Normalization",
+    "Sponge",
+    "Storage",
+    "Survey",
+    "check",
+    "data",
+    "geology",
+    "losses",
+    "metrics",
+    "networks",
+    "reference",
+    "simulate",
+    "wavelets",
+]

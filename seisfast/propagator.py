@@ -86,9 +86,7 @@ def simulate(
         found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
         raise TypeError(f"velocity must be a float32 or float64 tensor, got {found}")
     if velocity.dim() not in (2, 3) or velocity.numel() == 0:
-        raise ValueError(
-            f"velocity must have shape [nz, nx] or [models, nz, nx], got {list(velocity.shape)}"
-        )
+        raise ValueError(f"velocity must have shape [nz, nx] or [models, nz, nx], got {list(velocity.shape)}")
     survey.fix_shape((velocity.shape[-2], velocity.shape[-1]))
     choose_engine(engine, velocity.device)
     wavelet = survey.wavelet

@@ -389,7 +389,9 @@ def _positions(name: str, positions: Any, forms: str) -> Tensor:  # noqa: ANN401
     if cells.numel() == 0:
         raise ValueError(f"{name} must hold at least one position (iz, ix), got shape {tuple(cells.shape)}")
     if cells.is_floating_point() or cells.is_complex() or cells.dtype == torch.bool:
-        raise TypeError(f"{name} must be integer cells (iz, ix), got {cells.dtype}; round them to the grid first")
+        raise TypeError(
+            f"{name} must be integer cells (iz, ix), got {cells.dtype}; round them to the grid first"
+        )
     if cells.dim() not in (2, 3) or cells.shape[-1] != 2:
         raise ValueError(f"{name} must have shape {forms}, got {list(cells.shape)}")
     if int(cells.abs().max()) > 2**30:

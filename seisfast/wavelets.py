@@ -33,7 +33,9 @@ def ricker(frequency: float, dt: float, nt: int) -> Tensor:
     if nt < 1:
         raise ValueError(f"nt must be at least 1, got {nt!r}")
     if frequency * dt >= 0.5:
-        raise ValueError(f"frequency must lie below the Nyquist frequency {0.5 / dt:g} Hz, got {frequency:g} Hz")
+        raise ValueError(
+            f"frequency must lie below the Nyquist frequency {0.5 / dt:g} Hz, got {frequency:g} Hz"
+        )
     half = int(2.2 / frequency / dt) // 2
     k = torch.arange(2 * half + 1, dtype=torch.float64)
     beta = ((half - k) * frequency * dt * math.pi) ** 2

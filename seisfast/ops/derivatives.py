@@ -67,13 +67,10 @@ class Simulate(torch.autograd.Function):
         """Derivative of the data along tangents, through the twin."""
         velocity, wavelet = ctx.saved_tensors[:2]
         tangents = tuple(
-            torch.zeros_like(p) if t is None else t
-            for p, t in ((velocity, velocity_t), (wavelet, wavelet_t))
+            torch.zeros_like(p) if t is None else t for p, t in ((velocity, velocity_t), (wavelet, wavelet_t))
         )
         survey = ctx.survey
-        _, tangent = torch.func.jvp(
-            lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents
-        )
+        _, tangent = torch.func.jvp(lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents)
         return tangent, None, None, None
 
     @staticmethod
@@ -124,9 +121,7 @@ class Adjoint(torch.autograd.Function):
     def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Any, tuple[int, int]]:  # noqa: ANN401
         """One call per element: what the forward run kept is shared, not copied."""
         results = [
-            Adjoint.apply(
-                *(a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True))
-            )
+            Adjoint.apply(*(a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True)))
             for i in range(info.batch_size)
         ]
         return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0, 0)

@@ -1,0 +1,163 @@
+// Owns the forward phases of the plain engine. A phase is a struct whose operator()(i, job) does the work of one thread.
+#pragma once
+#include "acoustic/half.h"
+#include "acoustic/plain_phase.h"
+
+namespace seisfast {
+inline namespace SEISFAST_LEVEL {
+namespace plain {
+
+// psi of the strips, from u[n].
+template <class T, int R>
+struct Psi : Phase<T> {
+  SEISFAST_HD void operator()(int i, int job) const {
+    const Acoustic<T>& p = this->p;
+    const Fields<T> f = this->at(job);
+    int iz, ix;
+    if (i < layer_cells(p)) {
+      this->layer_cell(i, iz, ix);
+      if (ix >= p.grid.nx_p()) return;
+      f.psi_z[i] = next_psi<R>(p.weights.d1z, this->a_z(iz), this->b_z(iz), f.psi_z[i],
+                               [&](int k) { return this->value(f.u, iz + k, ix); });
+    } else {
+      const int64_t j = i - layer_cells(p);
+      this->side_cell(j, iz, ix);
+      f.psi_x[j] = next_psi<R>(p.weights.d1x, this->a_x(ix), this->b_x(ix), f.psi_x[j],
+                               [&](int k) { return this->value(f.u, iz, ix + k); });
+    }
+  }
+};
+
+// u[n + 1] without its injection; what the adjoint needs goes to `kept`, [channels, nz_p, row], when there is one.
+template <class T, int R>
+struct Advance : Phase<T> {
+  bool keep;
+  bool to_segment;  // recomputing: keep in the adjoint's segment buffer
+
+  SEISFAST_HD void operator()(int i, int job) const {
+    const Acoustic<T>& p = this->p;
+    const int row = p.grid.row(), iz = i / row, ix = i % row;
+    if (ix >= p.grid.nx_p()) return;
+    const Fields<T> f = this->at(job);
+    T* kept = keep ? kept_at(f, job) + i : nullptr;
+    if (kept && p.vmin_gradient) kept[p.grid.cells()] = f.u[i] - f.previous[i];
+    if (p.free_surface && iz == 0) {
+      if (kept) *kept = 0;
+      return;
+    }
+    const Weights<T>& w = p.weights;
+    auto along_z = [&](int k) { return this->value(f.u, iz + k, ix); };
+    auto along_x = [&](int k) { return this->value(f.u, iz, ix + k); };
+    T sum = laplacian<R>(w, along_z, along_x), extra = 0;
+    if (this->near_z(iz)) {
+      T outside = 0;
+      const int64_t at = this->layer_index(iz, ix);
+      extra = layer<R>(w.d1z, w.d2z, this->a_z(iz), this->b_z(iz), at < 0 ? outside : f.zeta_z[at], along_z,
+                       [&](int k) { return this->strip(f.psi_z, this->layer_index(iz + k, ix)); });
+    }
+    if (this->near_x(ix)) {
+      T outside = 0;
+      const int64_t at = this->side_index(iz, ix);
+      extra += layer<R>(w.d1x, w.d2x, this->a_x(ix), this->b_x(ix), at < 0 ? outside : f.zeta_x[at], along_x,
+                        [&](int k) { return this->strip(f.psi_x, this->side_index(iz, ix + k)); });
+    }
+    sum += extra;
+    if (kept) *kept = sum;
+    const T strength = this->strength_at(job, iz, ix);
+    f.previous[i] = p.sponge ? advance_damped(f.u[i], f.previous[i], this->damping_at(job, iz, ix), strength, sum)
+                             : advance(f.u[i], f.previous[i], strength, sum);
+  }
+
+  SEISFAST_HD T* kept_at(const Fields<T>& f, int job) const {
+    const Acoustic<T>& p = this->p;
+    if (to_segment) return f.segment + int64_t(this->n % p.segment) * p.channels() * p.grid.cells();
+    return p.half ? f.scratch : static_cast<T*>(p.kept) + this->kept_index(job, 0) * p.grid.cells();
+  }
+};
+
+// Sources, added to u[n + 1] one after the other.
+template <class T>
+struct Inject : Phase<T> {
+  SEISFAST_HD void operator()(int, int job) const {
+    const Fields<T> f = this->at(job);
+    for (int s = 0; s < this->p.per_shot; ++s) {
+      T& at = f.previous[this->cell(this->source(job, s))];
+      at = fma(this->strength_of_source(job, s), this->pulse(job, s), at);
+    }
+  }
+};
+
+template <class T>
+struct Record : Phase<T> {
+  SEISFAST_HD void operator()(int r, int job) const {
+    const Acoustic<T>& p = this->p;
+    const Fields<T> f = this->at(job);
+    p.data[(int64_t(job) * p.nt + this->n) * p.receivers + r] = f.previous[this->cell(this->receiver(job, r))];
+  }
+};
+
+// Half precision: largest magnitude of every column, then of all; then the kept step itself.
+template <class T>
+struct ColumnMaximum : Phase<T> {
+  SEISFAST_HD void operator()(int i, int job) const {
+    const Grid& g = this->p.grid;
+    const int c = i / g.row(), ix = i % g.row();
+    if (ix >= g.nx_p()) return;
+    const Fields<T> f = this->at(job);
+    T largest = 0;
+    for (int iz = 0; iz < g.nz_p(); ++iz) {
+      const T value = f.scratch[c * g.cells() + int64_t(iz) * g.row() + ix], size = value < 0 ? -value : value;
+      largest = size > largest ? size : largest;
+    }
+    f.largest[i] = largest;
+  }
+};
+
+template <class T>
+struct Scale : Phase<T> {
+  SEISFAST_HD void operator()(int c, int job) const {
+    const Grid& g = this->p.grid;
+    const Fields<T> f = this->at(job);
+    T largest = 0;
+    for (int ix = 0; ix < g.nx_p(); ++ix) {
+      const T size = f.largest[c * g.row() + ix];
+      largest = size > largest ? size : largest;
+    }
+    this->p.scales[this->kept_index(job, c)] = half_scale(largest);
+  }
+};
+
+template <class T>
+struct Compress : Phase<T> {
+  SEISFAST_HD void operator()(int i, int job) const {
+    const Acoustic<T>& p = this->p;
+    if (i % p.grid.row() >= p.grid.nx_p()) return;
+    const Fields<T> f = this->at(job);
+    for (int c = 0; c < p.channels(); ++c) {
+      const int64_t at = this->kept_index(job, c);
+      static_cast<uint16_t*>(p.kept)[at * p.grid.cells() + i] =
+          to_half(float(f.scratch[c * p.grid.cells() + i] * p.scales[at]));
+    }
+  }
+};
+
+// State before step n <-> checkpoint.
+template <class T>
+struct Checkpoint : Phase<T> {
+  bool load;
+  SEISFAST_HD void operator()(int i, int job) const {
+    const Acoustic<T>& p = this->p;
+    const Fields<T> f = this->at(job);
+    const int64_t cells = p.grid.cells();
+    T* stored = p.checkpoints + (int64_t(job) * p.segments() + this->n / p.segment) * p.state() + i;
+    T* field = i < cells ? f.u + i : i < 2 * cells ? f.previous + (i - cells) : f.psi_x + (i - 2 * cells);
+    if (load)
+      *field = *stored;
+    else
+      *stored = *field;
+  }
+};
+
+}  // namespace plain
+}  // namespace SEISFAST_LEVEL
+}  // namespace seisfast

@@ -1,0 +1,9 @@
+"""Datasets of records and velocities: simulated once to disk, read from disk, or simulated while training."""
+
+from __future__ import annotations
+
+from seisfast.data.simulated import SimulatedDataset
+from seisfast.data.stored import StoredDataset, batches
+from seisfast.data.writer import write
+
+__all__ = ["SimulatedDataset", "StoredDataset", "batches", "write"]

@@ -1,0 +1,118 @@
+"""What the inversion networks share: their geometry, the checks of their input, and the centre crop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """A network from normalised records `[batch, shots, time, receivers]` to maps `[batch, 1, nz, nx]`.
+
+    Args:
+        shots: Shots of a record.
+        receivers: Receivers of a shot.
+        samples: Time samples of a trace.
+        shape: (nz, nx), cells of the velocity model.
+        width: Factor on the numbers of channels and features; none becomes less than 4.
+
+    Attributes:
+        name: The name under which `networks.build` makes it.
+        output_range: (low, high) of the output; a `Normalization` maps it to m/s.
+
+    Raises:
+        ValueError: A number is not positive.
+    """
+
+    name: ClassVar[str]
+    output_range: ClassVar[tuple[float, float]]
+
+    def __init__(
+        self, shots: int, receivers: int, samples: int, shape: Sequence[int], width: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.shots = _whole("shots", shots, 1)
+        self.receivers = _whole("receivers", receivers, 1)
+        self.samples = _whole("samples", samples, 2)
+        if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) != 2:
+            raise ValueError(f"shape must be (nz, nx), got {shape!r}")
+        self.shape = (_whole("shape[0]", shape[0], 1), _whole("shape[1]", shape[1], 1))
+        if isinstance(width, bool) or not isinstance(width, (int, float)):
+            raise ValueError(f"width must be a positive number, got {width!r}")
+        if not (math.isfinite(width) and width > 0):
+            raise ValueError(f"width must be a positive number, got {width!r}")
+        self.width = float(width)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """Shots, receivers, samples and shape, as `networks.build` takes them."""
+        return {
+            "shots": self.shots,
+            "receivers": self.receivers,
+            "samples": self.samples,
+            "shape": self.shape,
+        }
+
+    def extra_repr(self) -> str:
+        """Show the geometry and the width when the network is printed."""
+        numbers = ", ".join(f"{key}={value}" for key, value in self.geometry.items())
+        return f"{numbers}, width={self.width:g}"
+
+    def _put_channels_last(self) -> None:
+        """Lay the convolutions' weights out with channels last, which is faster on CPU and CUDA."""
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def _check(self, records: Tensor) -> None:
+        """Raise unless the records fit the geometry and the parameters' type."""
+        expected = (self.shots, self.samples, self.receivers)
+        if records.ndim != 4 or tuple(records.shape[1:]) != expected or records.shape[0] == 0:
+            hint = ""
+            if records.ndim == 4 and tuple(records.shape[1:]) == (self.shots, self.receivers, self.samples):
+                hint = "; time and receivers are swapped"
+            raise ValueError(
+                f"records must be [batch, shots={self.shots}, time={self.samples}, "
+                f"receivers={self.receivers}], got {list(records.shape)}{hint}"
+            )
+        dtype = next(self.parameters()).dtype
+        if records.dtype != dtype and not torch.is_autocast_enabled(records.device.type):
+            raise TypeError(
+                f"records must have the network's type {dtype}, got {records.dtype} "
+                "(convert one of them, or use torch.autocast)"
+            )
+
+    def _check_statistics(self, values: int, place: str) -> None:
+        """Raise when batch normalisation in training would see a single value per channel."""
+        if self.training and values < 2:
+            raise ValueError(
+                f"{type(self).__name__} cannot be trained on this batch: {place} has a single value per "
+                "normalised channel; use a batch of at least 2 models (or eval() to predict one)"
+            )
+
+
+def scaled(channels: int, width: float) -> int:
+    """Number of channels at a width factor; none of 4 or more becomes less than 4."""
+    return max(min(channels, 4), round(channels * width))
+
+
+def centre_crop(maps: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Cut the central `shape` cells out of `[batch, channels, rows, columns]`."""
+    top, left = ((have - want) // 2 for have, want in zip(maps.shape[-2:], shape, strict=True))
+    return maps[..., top : top + shape[0], left : left + shape[1]]
+
+
+def halved(size: int, times: int = 1) -> int:
+    """Length of an axis after strided convolutions that halve it, rounding up."""
+    divisor: int = 2**times
+    return math.ceil(size / divisor)
+
+
+def _whole(name: str, value: Any, least: int) -> int:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value

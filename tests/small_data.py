@@ -1,0 +1,42 @@
+"""A geology and a survey so small that a model takes a millisecond, for the tests of the datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seisfast.boundaries import CPML
+from seisfast.data import write
+from seisfast.geology import SeisInv
+from seisfast.survey import Survey
+from seisfast.wavelets import ricker
+
+SHAPE = (20, 24)
+GEOLOGY = SeisInv(shape=SHAPE)
+
+
+def small_survey(**changes: object) -> Survey:
+    """Two shots of 40 samples into eight receivers, a millisecond to simulate."""
+    settings: dict[str, object] = {
+        "shape": SHAPE,
+        "spacing": 10.0,
+        "dt": 1e-3,
+        "nt": 40,
+        "sources": [(1, 5), (1, 18)],
+        "receivers": [(1, ix) for ix in range(0, 24, 3)],
+        "wavelet": ricker(15.0, 1e-3, 200)[53:93],
+        "boundary": CPML(4),
+    }
+    return Survey(**{**settings, **changes})
+
+
+SURVEY = small_survey()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a dataset but the lock."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}
+
+
+def write_stored(folder: Path) -> Path:
+    """25 models in files of 10, 10 and 5."""
+    return write(GEOLOGY, SURVEY, folder, 25, seed=4, per_file=10, batch=3, progress=False)
