@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seisfast import metrics
 from seisfast.data import StoredDataset, batches
-from seisfast.prediction import Predictor
+from seisfast.prediction import Predictor, load
 from seisfast.survey import Survey
 from seisfast.training.checkpoint import replace_file
 
@@ -105,10 +105,10 @@ class Evaluation:
 
 
 def evaluate(
-    predictors: Mapping[str, Predictor],
+    networks: Mapping[str, Predictor | str | PathLike[str]],
     dataset: StoredDataset,
     *,
-    train: StoredDataset | Tensor | None = None,
+    training: StoredDataset | Tensor | None = None,
     preset: str = "seisinv",
     misfit: int = 0,
     batch_size: int = 16,
@@ -120,9 +120,9 @@ def evaluate(
     change with depth only, it has the smallest mean absolute error on the training models.
 
     Args:
-        predictors: name -> network. All must have the same velocity range.
+        networks: name -> predictor, run folder or checkpoint. All must have the same velocity range.
         dataset: test records and models.
-        train: the training data, or velocities `[models, nz, nx]`, for the two references; left out, no
+        training: the training data, or velocities `[models, nz, nx]`, for the two references; left out, no
             references.
         preset: convention of the metrics, see `seisfast.metrics.evaluate`.
         misfit: simulates the records of so many predictions of each row, the first ones, and adds their
@@ -131,9 +131,11 @@ def evaluate(
         batch_size: models that pass through a network at a time.
 
     Raises:
-        ValueError: no predictor, names of the references, networks or data that do not fit each other, or a
+        FileNotFoundError: no checkpoint there.
+        ValueError: no network, names of the references, networks or data that do not fit each other, or a
             data misfit without a survey.
     """
+    predictors = {name: n if isinstance(n, Predictor) else load(n) for name, n in networks.items()}
     velocity_range = _check(predictors, dataset, misfit)
     truth, predictions = _predict(predictors, dataset, batch_size)
     notes = [
@@ -142,12 +144,12 @@ def evaluate(
         if preset in metrics.PRESETS
         else ""
     ]
-    if train is not None:
-        known = train if isinstance(train, Tensor) else velocities(train)
+    if training is not None:
+        known = training if isinstance(training, Tensor) else velocities(training)
         for name, reference in ((MEAN_MODEL, mean_model(known)), (PROFILE, depth_profile(known))):
             if reference.shape != truth.shape[1:]:
                 raise ValueError(
-                    f"train must hold models of {list(truth.shape[1:])} cells, got {list(reference.shape)}"
+                    f"training must hold models of {list(truth.shape[1:])} cells, got {list(reference.shape)}"
                 )
             predictions[name] = reference.expand_as(truth)
         notes.append(
@@ -168,7 +170,7 @@ def evaluate(
             f"Data misfit: relative L2 difference of simulated and measured records, mean of {count} models."
         )
     return Evaluation(
-        rows, truth, predictions, dict(predictors), dataset, preset, velocity_range, survey,
+        rows, truth, predictions, predictors, dataset, preset, velocity_range, survey,
         min(misfit, len(truth)), notes,
     )  # fmt: skip
 
@@ -245,7 +247,7 @@ def format_metric(column: str, value: float) -> str:
 
 def _check(predictors: Mapping[str, Predictor], dataset: StoredDataset, misfit: int) -> tuple[float, float]:
     if not predictors:
-        raise ValueError("predictors must name at least one network, got none")
+        raise ValueError("networks must name at least one network, got none")
     if misfit < 0:
         raise ValueError(f"misfit must be a number of models, at least 0, got {misfit}")
     if misfit and _survey(predictors, dataset) is None:
@@ -254,10 +256,10 @@ def _check(predictors: Mapping[str, Predictor], dataset: StoredDataset, misfit: 
         )
     ranges = {name: p.normalization.velocity_range for name, p in predictors.items()}
     if len(set(ranges.values())) > 1:
-        raise ValueError(f"predictors must have the same velocity range to share a table, got {ranges}")
+        raise ValueError(f"networks must have the same velocity range to share a table, got {ranges}")
     for name, predictor in predictors.items():
         if name in (MEAN_MODEL, PROFILE):
-            raise ValueError(f"a predictor must not be named {name!r}, which is a reference")
+            raise ValueError(f"a network must not be named {name!r}, which is a reference")
         if predictor.geometry != dataset.geometry:
             raise ValueError(f"{name} was trained on {predictor.geometry}, the data have {dataset.geometry}")
     return next(iter(ranges.values()))

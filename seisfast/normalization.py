@@ -38,7 +38,7 @@ class Normalization:
     Attributes:
         velocity_range: (smallest, largest) velocity in m/s, mapped to the ends of `output_range`.
         output_range: (low, high) of the network's output; take it from the network's `output_range`.
-        data_transform: "linear" maps `data_range` to [-1, 1]; "log" first takes sign(d) log(1 + |d|) of the
+        data_transform: "linear" maps `data_range` to [-1, 1]; "log" first takes `sign(d) log(1 + |d|)` of the
             records and of the two constants, as OpenFWI does.
         data_range: (smallest, largest) sample of the raw records.
         zero_last_sample: The records' last sample is set to zero before the transform. The released OpenFWI

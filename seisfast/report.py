@@ -52,8 +52,8 @@ pre { overflow-x: auto; margin: 0.6rem 0 0.2rem; font-size: 0.85rem; line-height
 
 
 def write(
-    path: str | PathLike[str],
     evaluation: Evaluation,
+    path: str | PathLike[str],
     *,
     title: str = "Seismic inversion with a trained network",
     introduction: str = "",
@@ -68,8 +68,8 @@ def write(
     and bad predictions are all on the page.
 
     Args:
-        path: the HTML file; its folder is made when missing.
         evaluation: from `seisfast.evaluation.evaluate`.
+        path: the HTML file; its folder is made when missing.
         title: heading of the page.
         introduction: a paragraph below it, plain text.
         examples: how many test models to show.

@@ -19,8 +19,11 @@ class Network(nn.Module):
         samples: Time samples of a trace.
         shape: (nz, nx), cells of the velocity model.
         width: Factor on the numbers of channels and features; none becomes less than 4.
+        time_stride: The network sees every k-th sample. Records are band limited, so that nothing is lost
+            while k dt stays below the Nyquist interval of the wavelet; what follows costs k times less.
 
     Attributes:
+        used_samples: Time samples that the layers see.
         name: The name under which `networks.build` makes it.
         output_range: (low, high) of the output; a `Normalization` maps it to m/s.
 
@@ -32,7 +35,13 @@ class Network(nn.Module):
     output_range: ClassVar[tuple[float, float]]
 
     def __init__(
-        self, shots: int, receivers: int, samples: int, shape: Sequence[int], width: float = 1.0
+        self,
+        shots: int,
+        receivers: int,
+        samples: int,
+        shape: Sequence[int],
+        width: float = 1.0,
+        time_stride: int = 1,
     ) -> None:
         super().__init__()
         self.shots = _whole("shots", shots, 1)
@@ -46,6 +55,12 @@ class Network(nn.Module):
         if not (math.isfinite(width) and width > 0):
             raise ValueError(f"width must be a positive number, got {width!r}")
         self.width = float(width)
+        self.time_stride = _whole("time_stride", time_stride, 1)
+        self.used_samples = math.ceil(self.samples / self.time_stride)
+        if self.used_samples < 2:
+            raise ValueError(
+                f"time_stride must leave at least 2 of {self.samples} samples, got {time_stride}"
+            )
 
     @property
     def geometry(self) -> dict[str, Any]:
@@ -60,7 +75,7 @@ class Network(nn.Module):
     def extra_repr(self) -> str:
         """Show the geometry and the width when the network is printed."""
         numbers = ", ".join(f"{key}={value}" for key, value in self.geometry.items())
-        return f"{numbers}, width={self.width:g}"
+        return f"{numbers}, width={self.width:g}, time_stride={self.time_stride}"
 
     def _put_channels_last(self) -> None:
         """Lay the convolutions' weights out with channels last, which is faster on CPU and CUDA."""
@@ -68,8 +83,8 @@ class Network(nn.Module):
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
-    def _check(self, records: Tensor) -> None:
-        """Raise unless the records fit the geometry and the parameters' type."""
+    def _used(self, records: Tensor) -> Tensor:
+        """Check geometry and type of the records, and return the samples that the layers see."""
         expected = (self.shots, self.samples, self.receivers)
         if records.ndim != 4 or tuple(records.shape[1:]) != expected or records.shape[0] == 0:
             hint = ""
@@ -85,6 +100,7 @@ class Network(nn.Module):
                 f"records must have the network's type {dtype}, got {records.dtype} "
                 "(convert one of them, or use torch.autocast)"
             )
+        return records if self.time_stride == 1 else records[:, :, :: self.time_stride].contiguous()
 
     def _check_statistics(self, values: int, place: str) -> None:
         """Raise when batch normalisation in training would see a single value per channel."""

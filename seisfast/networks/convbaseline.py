@@ -38,6 +38,7 @@ class ConvBaseline(Network):
         samples: Time samples of a trace.
         shape: (nz, nx), cells of the velocity model.
         width: The width of the SeisInvNet whose size it has.
+        time_stride: The network sees every k-th sample, see `Network`.
 
     Attributes:
         factor: The factor on the channel numbers.
@@ -53,9 +54,15 @@ class ConvBaseline(Network):
     output_range = (0.0, 1.0)
 
     def __init__(
-        self, shots: int, receivers: int, samples: int, shape: Sequence[int], width: float = 1.0
+        self,
+        shots: int,
+        receivers: int,
+        samples: int,
+        shape: Sequence[int],
+        width: float = 1.0,
+        time_stride: int = 1,
     ) -> None:
-        super().__init__(shots, receivers, samples, shape, width)
+        super().__init__(shots, receivers, samples, shape, width, time_stride)
         self.factor = self._matching_factor()
         self.encoder, self.decoder, self.head, self.left = self._parts(self.factor)
         self.start = (-(-(self.shape[0] + 28) // 16), -(-(self.shape[1] + 28) // 16))
@@ -68,7 +75,7 @@ class ConvBaseline(Network):
             TypeError: The records are not of the network's floating-point type.
             ValueError: The records are not of the network's geometry, or the batch is too small to train on.
         """
-        self._check(records)
+        records = self._used(records)
         self._check_statistics(records.shape[0] * self.left[0] * self.left[1], "the encoder's last layer")
         features = self.encoder(records)
         features = F.interpolate(features, self.start, mode="bilinear", align_corners=False)
@@ -77,7 +84,7 @@ class ConvBaseline(Network):
 
     def _parts(self, factor: float) -> tuple[nn.Module, nn.Module, nn.Module, tuple[int, int]]:
         """Encoder, decoder and head with this factor, and the (time, receivers) cells the encoder leaves."""
-        named, channels, left = gather_encoder(self.shots, self.receivers, self.samples, factor)
+        named, channels, left = gather_encoder(self.shots, self.receivers, self.used_samples, factor)
         blocks = [block for _, block in named]
         middle = scaled(512, factor)
         blocks += [conv_block(channels, middle, 3, 1, 1), conv_block(middle, middle, 3, 1, 1)]
@@ -92,7 +99,7 @@ class ConvBaseline(Network):
     def _matching_factor(self) -> float:
         """The factor that gives SeisInvNet's number of parameters, by bisection."""
         with torch.device("meta"):
-            target = _count(SeisInvNet(self.shots, self.receivers, self.samples, self.shape, self.width))
+            target = _count(SeisInvNet(self.shots, self.receivers, self.used_samples, self.shape, self.width))
             low, high = 1 / 64, 16.0
             for _ in range(16):
                 middle = math.sqrt(low * high)

@@ -35,6 +35,7 @@ class InversionNet(Network):
         samples: Time samples of a trace.
         shape: (nz, nx), cells of the velocity model.
         width: Factor on the numbers of channels.
+        time_stride: The network sees every k-th sample, see `Network`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -53,9 +54,10 @@ class InversionNet(Network):
         samples: int = 1000,
         shape: Sequence[int] = (70, 70),
         width: float = 1.0,
+        time_stride: int = 1,
     ) -> None:
-        super().__init__(shots, receivers, samples, shape, width)
-        encoder, channels, left = gather_encoder(shots, receivers, samples, width)
+        super().__init__(shots, receivers, samples, shape, width, time_stride)
+        encoder, channels, left = gather_encoder(shots, receivers, self.used_samples, width)
         for name, block in encoder:
             self.add_module(name, block)
         bottleneck = scaled(512, width)
@@ -80,7 +82,7 @@ class InversionNet(Network):
             TypeError: The records are not of the network's floating-point type.
             ValueError: The records are not of the network's geometry, or the batch is too small to train on.
         """
-        self._check(records)
+        records = self._used(records)
         self._check_statistics(records.shape[0], "the 1 x 1 bottleneck")
         *blocks, head = self.children()
         features = records

@@ -40,6 +40,7 @@ class SeisInvNet(Network):
             `forward` returns the prediction all the same; `predict_with_edges` returns the edges too.
         drop: "maps" drops whole feature maps (the paper), "elements" single cells (the released code).
         drop_rate: Probability of dropping, in training.
+        time_stride: The network sees every k-th sample, see `Network`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -62,8 +63,9 @@ class SeisInvNet(Network):
         side_heads: bool = False,
         drop: Literal["maps", "elements"] = "maps",
         drop_rate: float = 0.2,
+        time_stride: int = 1,
     ) -> None:
-        super().__init__(shots, receivers, samples, shape, width)
+        super().__init__(shots, receivers, samples, shape, width, time_stride)
         if drop not in ("maps", "elements"):
             raise ValueError(f'drop must be "maps" or "elements", got {drop!r}')
         if not 0 <= drop_rate < 1:
@@ -72,9 +74,9 @@ class SeisInvNet(Network):
         self.drop = drop
         self.drop_rate = float(drop_rate)
         self.map_shape = feature_map_shape(self.shape)
-        self.encoder = _Encoder(receivers, samples, width)
+        self.encoder = _Encoder(receivers, self.used_samples, width)
         self.generator = _Generator(
-            shots, receivers, samples, self.encoder.glob.features, self.map_shape, width
+            shots, receivers, self.used_samples, self.encoder.glob.features, self.map_shape, width
         )
         self.decoder = _Decoder(shots * receivers, width, side_heads)
         self._put_channels_last()
@@ -104,7 +106,7 @@ class SeisInvNet(Network):
 
     def features(self, records: Tensor) -> Tensor:
         """Feature maps of all traces, after dropout: `[batch, shots * receivers, h, w]`."""
-        self._check(records)
+        records = self._used(records)
         values = records.shape[0] * self.shots * math.prod(self.encoder.glob.map_shape)
         self._check_statistics(values, "the global encoder's last layer")
         context, traces = self.encoder(records.transpose(-1, -2).contiguous())
