@@ -36,7 +36,7 @@ def write(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Path:
-    """Simulate models `0 ... count - 1` of a seed and store them.
+    """Simulate the first `count` models of a seed and store them.
 
     The folder gets `data{k}.npy` (records, float32 `[n, shots, time, receivers]`), `model{k}.npy` (velocities
     in m/s, float32 `[n, 1, nz, nx]`), k = 1, 2, ..., and dataset.json (settings, files, progress). A file
