@@ -1,14 +1,18 @@
-"""What a survey is made of, checked and converted once: numbers, cells and samples, and the errors they raise."""
+"""What a survey is made of, checked and converted once: numbers, cells and samples."""
 
 from __future__ import annotations
 
 import math
 import numbers
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Cells = npt.NDArray[np.int32]
 
 
 def positive(name: str, value: Any) -> float:  # noqa: ANN401 - whatever the user gave
@@ -20,9 +24,10 @@ def positive(name: str, value: Any) -> float:  # noqa: ANN401 - whatever the use
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (math.isfinite(value) and value > 0):
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
+    return number
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:  # noqa: ANN401
@@ -34,9 +39,22 @@ def whole(name: str, value: Any, least: int = 1) -> int:  # noqa: ANN401
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if value < least:
+    number = int(value)
+    if number < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return int(value)
+    return number
+
+
+def grid(shape: Any) -> tuple[int, int]:  # noqa: ANN401
+    """(nz, nx) as ints.
+
+    Raises:
+        TypeError: not integers.
+        ValueError: not two, or below 1.
+    """
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise ValueError(f"shape must be (nz, nx) with at least one cell each, got {shape!r}")
+    return whole("shape", shape[0]), whole("shape", shape[1])
 
 
 def spacings(spacing: Any) -> tuple[float, float]:  # noqa: ANN401
@@ -55,8 +73,14 @@ def spacings(spacing: Any) -> tuple[float, float]:  # noqa: ANN401
     return positive("spacing", spacing[0]), positive("spacing", spacing[1])
 
 
-def cells(name: str, positions: Any, forms: str) -> Tensor:  # noqa: ANN401
-    """Positions as int32 on the CPU, a tensor that no transform or mode around this call has marked.
+def cells(name: str, positions: Any, forms: str, shared: int) -> Cells:  # noqa: ANN401
+    """Positions as `[sets, positions, 2]`.
+
+    Args:
+        name: of the argument.
+        positions: cells (iz, ix), `[positions, 2]` or `[sets, positions, 2]`.
+        forms: the shapes that the message names.
+        shared: the axis that two dimensions lack.
 
     Raises:
         TypeError: not integers.
@@ -79,8 +103,30 @@ def cells(name: str, positions: Any, forms: str) -> Tensor:  # noqa: ANN401
     largest = max(int(array.max()), -int(array.min()))
     if largest > 2**30:
         raise ValueError(f"{name} must be cell indices, got {largest}")
-    with torch.inference_mode(False):
-        return torch.from_numpy(array.astype(np.int32))
+    if array.ndim == 2:
+        array = np.expand_dims(array, shared)
+    return array.astype(np.int32)
+
+
+def tensor_of(array: Cells) -> Tensor:
+    """The array as a tensor that no transform or mode around this call has marked."""
+    with ordinary_tensors():
+        tensor = torch.from_numpy(array)
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
+def extent(array: Cells) -> tuple[int, int, int, int]:
+    """Smallest iz and ix, largest iz and ix: plain numbers, which a compiled call can check."""
+    low, high = array.min((0, 1)), array.max((0, 1))
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def repeats(array: Cells) -> bool:
+    """Whether a cell occurs twice in a set (the adjoint of such receivers must be summed in order)."""
+    ordered = np.sort(array[..., 0].astype(np.int64) * 2**31 + array[..., 1], axis=1)
+    return bool((ordered[:, 1:] == ordered[:, :-1]).any())
 
 
 def samples(wavelet: Any, shots: int, per_shot: int, nt: int) -> Tensor:  # noqa: ANN401
@@ -102,15 +148,21 @@ def samples(wavelet: Any, shots: int, per_shot: int, nt: int) -> Tensor:  # noqa
     wanted = forms.get(dims, (given.shape[0] if dims else 0, shots, per_shot, nt))
     if tuple(given.shape) != wanted or given.numel() == 0:
         raise ValueError(
-            f"wavelet must have shape [time] = [{nt}], [shots, time] = [{shots}, {nt}], [shots, per_shot, time] = "
-            f"[{shots}, {per_shot}, {nt}] or [models, {shots}, {per_shot}, {nt}], got {list(given.shape)}"
+            f"wavelet must have shape [time] = [{nt}], [shots, time] = [{shots}, {nt}], "
+            f"[shots, per_shot, time] = [{shots}, {per_shot}, {nt}] or [models, {shots}, {per_shot}, {nt}], "
+            f"got {list(given.shape)}"
         )
     if not bool(torch.isfinite(given.detach()).all()):
         raise ValueError("wavelet must be finite, got NaN or infinity")
     if given.requires_grad:
         return given
-    with torch.inference_mode(False):
+    with ordinary_tensors():
         return given.clone()
+
+
+def ordinary_tensors() -> AbstractContextManager[object]:
+    """Within it, what is made can be used in training, also when the survey is first used under inference mode."""
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
 
 
 def _not_cells(name: str, dtype: object) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from seisfast.arguments import positive, whole
 
 Profile = npt.NDArray[np.float64]
 
@@ -38,10 +40,9 @@ class CPML:
     vmax: float = 4500.0
 
     def __post_init__(self) -> None:
-        _check_width("CPML", self.width, 0)
-        for name, value in (("frequency", self.frequency), ("vmax", self.vmax)):
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"CPML {name} must be positive and finite, got {value!r}")
+        object.__setattr__(self, "width", whole("CPML width", self.width, 0))
+        for name in ("frequency", "vmax"):
+            object.__setattr__(self, name, positive(f"CPML {name}", getattr(self, name)))
 
     def coefficients(self, spacing: float, dt: float) -> tuple[Profile, Profile]:
         """Recursion coefficients (a, b) of the cells of this layer, from the model edge outwards, each `[width]`.
@@ -82,7 +83,9 @@ class Sponge:
     vmin_gradient: bool = False
 
     def __post_init__(self) -> None:
-        _check_width("Sponge", self.width, 2)
+        object.__setattr__(self, "width", whole("Sponge width", self.width, 2))
+        if not isinstance(self.vmin_gradient, bool):
+            raise TypeError(f"Sponge vmin_gradient must be True or False, got {self.vmin_gradient!r}")
 
     def profile(self, spacing: float, dt: float) -> Profile:
         """Damping per step and per m/s of slowest velocity, from the model edge outwards, `[width]`."""
@@ -167,18 +170,16 @@ def boundary_from_dict(description: dict[str, Any]) -> Any:  # noqa: ANN401 - on
     """The boundary that `boundary_to_dict` described.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown kind, or a field that it does not have.
     """
-    values = dict(description)
-    kind = values.pop("kind", None)
-    classes = {"CPML": CPML, "Sponge": Sponge, "Free": Free}
-    if kind == "Faces":
-        return Faces(**{name: boundary_from_dict(face) for name, face in values.items()})
-    if kind not in classes:
-        raise ValueError(f"boundary kind must be one of {sorted([*classes, 'Faces'])}, got {kind!r}")
-    return classes[kind](**values)
-
-
-def _check_width(name: str, width: object, least: int) -> None:
-    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < least:
-        raise ValueError(f"{name} width must be an integer of at least {least} cells, got {width!r}")
+    classes: dict[str, Any] = {"CPML": CPML, "Sponge": Sponge, "Free": Free, "Faces": Faces}
+    values = dict(description) if isinstance(description, dict) else {}
+    made = classes.get(values.pop("kind", None))
+    if made is None:
+        raise ValueError(f"boundary kind must be one of {sorted(classes)}, got {description!r}")
+    unknown = sorted(set(values) - {f.name for f in fields(made)})
+    if unknown:
+        raise ValueError(f"boundary {made.__name__} has no {', '.join(unknown)}")
+    if made is Faces:
+        values = {name: boundary_from_dict(face) for name, face in values.items()}
+    return made(**values)

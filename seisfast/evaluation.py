@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seisfast import metrics
-from seisfast.data import StoredDataset, batches
+from seisfast.data import StoredDataset
 from seisfast.prediction import Predictor, load
 from seisfast.survey import Survey
 from seisfast.training.checkpoint import replace_file
+
+Pairs = StoredDataset | Sequence[tuple[Tensor, Tensor]]
 
 MEAN_MODEL = "mean model"
 PROFILE = "best velocity-with-depth profile"
@@ -56,7 +59,7 @@ class Evaluation:
     truth: Tensor
     predictions: dict[str, Tensor]
     predictors: dict[str, Predictor]
-    dataset: StoredDataset
+    dataset: Pairs
     preset: str
     velocity_range: tuple[float, float]
     survey: Survey | None = None
@@ -72,14 +75,11 @@ class Evaluation:
         """The metrics as aligned text, with what they mean below."""
         head = ["", *(COLUMNS[name][0] for name in self.columns)]
         body = [
-            [name, *(format_metric(column, row[column]) for column in self.columns)]
-            for name, row in self.rows.items()
+            [name, *(format_metric(column, row[column]) for column in self.columns)] for name, row in self.rows.items()
         ]
         widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
         lines = [
-            "  ".join(
-                [line[0].ljust(widths[0]), *(t.rjust(w) for t, w in zip(line[1:], widths[1:], strict=True))]
-            )
+            "  ".join([line[0].ljust(widths[0]), *(t.rjust(w) for t, w in zip(line[1:], widths[1:], strict=True))])
             for line in [head, *body]
         ]
         return "\n".join([lines[0].rstrip(), "-" * len(lines[0]), *lines[1:], "", *self.notes])
@@ -106,9 +106,9 @@ class Evaluation:
 
 def evaluate(
     networks: Mapping[str, Predictor | str | PathLike[str]],
-    dataset: StoredDataset,
+    dataset: Pairs,
     *,
-    training: StoredDataset | Tensor | None = None,
+    training: Pairs | Tensor | None = None,
     preset: str = "seisinv",
     misfit: int = 0,
     batch_size: int = 16,
@@ -121,8 +121,9 @@ def evaluate(
 
     Args:
         networks: name -> predictor, run folder or checkpoint. All must have the same velocity range.
-        dataset: test records and models.
-        training: the training data, or velocities `[models, nz, nx]`, for the two references; left out, no
+        dataset: test records and models: a `StoredDataset`, or a list of pairs of a record
+            `[shots, time, receivers]` and a velocity `[1, nz, nx]` in m/s.
+        training: the training data, or their velocities `[models, nz, nx]`, for the two references; left out, no
             references.
         preset: convention of the metrics, see `seisfast.metrics.evaluate`.
         misfit: simulates the records of so many predictions of each row, the first ones, and adds their
@@ -135,14 +136,14 @@ def evaluate(
         ValueError: no network, names of the references, networks or data that do not fit each other, or a
             data misfit without a survey.
     """
+    if preset not in metrics.PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(metrics.PRESETS)}, got {preset!r}")
     predictors = {name: n if isinstance(n, Predictor) else load(n) for name, n in networks.items()}
     velocity_range = _check(predictors, dataset, misfit)
     truth, predictions = _predict(predictors, dataset, batch_size)
     notes = [
         f"{len(truth)} test models; MAE and MSE in {metrics.PRESETS[preset].error_unit} units "
         f"({velocity_range[0]:g} to {velocity_range[1]:g} m/s), convention {preset!r}."
-        if preset in metrics.PRESETS
-        else ""
     ]
     if training is not None:
         known = training if isinstance(training, Tensor) else velocities(training)
@@ -166,16 +167,14 @@ def evaluate(
         for name, maps in predictions.items():
             limited = maps[:count].clamp(*velocity_range)
             rows[name]["misfit"] = data_misfit(limited, dataset, survey)
-        notes.append(
-            f"Data misfit: relative L2 difference of simulated and measured records, mean of {count} models."
-        )
+        notes.append(f"Data misfit: relative L2 difference of simulated and measured records, mean of {count} models.")
     return Evaluation(
         rows, truth, predictions, predictors, dataset, preset, velocity_range, survey,
         min(misfit, len(truth)), notes,
     )  # fmt: skip
 
 
-def velocities(dataset: StoredDataset) -> Tensor:
+def velocities(dataset: Pairs) -> Tensor:
     """All models of a data set, m/s, `[models, nz, nx]`."""
     return torch.stack([dataset[k][1][0] for k in range(len(dataset))])
 
@@ -191,7 +190,7 @@ def depth_profile(velocity: Tensor) -> Tensor:
     return torch.stack([row.median() for row in rows])[:, None].expand(velocity.shape[1:]).contiguous()
 
 
-def data_misfit(velocity: Tensor, dataset: StoredDataset, survey: Survey) -> float:
+def data_misfit(velocity: Tensor, dataset: Pairs, survey: Survey) -> float:
     """Mean over models of the relative L2 difference between simulated and measured records.
 
     Args:
@@ -245,46 +244,59 @@ def format_metric(column: str, value: float) -> str:
     return f"{value:.{COLUMNS[column][1]}f}"
 
 
-def _check(predictors: Mapping[str, Predictor], dataset: StoredDataset, misfit: int) -> tuple[float, float]:
+def _check(predictors: Mapping[str, Predictor], dataset: Pairs, misfit: int) -> tuple[float, float]:
     if not predictors:
         raise ValueError("networks must name at least one network, got none")
     if misfit < 0:
         raise ValueError(f"misfit must be a number of models, at least 0, got {misfit}")
     if misfit and _survey(predictors, dataset) is None:
-        raise ValueError(
-            "misfit needs the survey of the records, but neither the data nor a checkpoint holds it"
-        )
+        raise ValueError("misfit needs the survey of the records, but neither the data nor a checkpoint holds it")
     ranges = {name: p.normalization.velocity_range for name, p in predictors.items()}
     if len(set(ranges.values())) > 1:
         raise ValueError(f"networks must have the same velocity range to share a table, got {ranges}")
+    geometry = _geometry(dataset)
     for name, predictor in predictors.items():
         if name in (MEAN_MODEL, PROFILE):
             raise ValueError(f"a network must not be named {name!r}, which is a reference")
-        if predictor.geometry != dataset.geometry:
-            raise ValueError(f"{name} was trained on {predictor.geometry}, the data have {dataset.geometry}")
+        if predictor.geometry != geometry:
+            raise ValueError(f"{name} was trained on {predictor.geometry}, the data have {geometry}")
     return next(iter(ranges.values()))
 
 
-def _predict(
-    predictors: Mapping[str, Predictor], dataset: StoredDataset, batch_size: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+def _geometry(dataset: Pairs) -> dict[str, Any]:
+    if isinstance(dataset, StoredDataset):
+        return dataset.geometry
+    if len(dataset) == 0:
+        raise ValueError("dataset must hold at least one test model, got none")
+    record, velocity = dataset[0]
+    if record.dim() != 3 or velocity.dim() != 3 or velocity.shape[0] != 1:
+        raise ValueError(
+            "dataset must hold pairs of a record [shots, time, receivers] and a velocity [1, nz, nx], "
+            f"got {list(record.shape)} and {list(velocity.shape)}"
+        )
+    shots, samples, receivers = record.shape
+    return {"shots": shots, "receivers": receivers, "samples": samples, "shape": tuple(velocity.shape[1:])}
+
+
+def _predict(predictors: Mapping[str, Predictor], dataset: Pairs, batch_size: int) -> tuple[Tensor, dict[str, Tensor]]:
     truth: list[Tensor] = []
     maps: dict[str, list[Tensor]] = {name: [] for name in predictors}
-    for records, velocity in batches(dataset, batch_size, seed=0, epoch=0, shuffle=False):
-        truth.append(velocity[:, 0])
+    for start in range(0, len(dataset), batch_size):
+        pairs = [dataset[k] for k in range(start, min(start + batch_size, len(dataset)))]
+        records = torch.stack([record for record, _ in pairs])
+        truth += [velocity[0] for _, velocity in pairs]
         for name, predictor in predictors.items():
             maps[name].append(predictor(records, batch_size=batch_size))
-    return torch.cat(truth), {name: torch.cat(parts) for name, parts in maps.items()}
+    return torch.stack(truth), {name: torch.cat(parts) for name, parts in maps.items()}
 
 
-def _survey(predictors: Mapping[str, Predictor], dataset: StoredDataset) -> Survey | None:
-    known = [dataset.survey, *(predictor.survey for predictor in predictors.values())]
+def _survey(predictors: Mapping[str, Predictor], dataset: Pairs) -> Survey | None:
+    own = dataset.survey if isinstance(dataset, StoredDataset) else None
+    known = [own, *(predictor.survey for predictor in predictors.values())]
     return next((survey for survey in known if survey is not None), None)
 
 
 def _models(velocity: Tensor) -> Tensor:
     if velocity.dim() != 3 or velocity.shape[0] == 0:
-        raise ValueError(
-            f"velocity must be [models, nz, nx] with at least one model, got {list(velocity.shape)}"
-        )
+        raise ValueError(f"velocity must be [models, nz, nx] with at least one model, got {list(velocity.shape)}")
     return velocity

@@ -67,9 +67,7 @@ class L2SSIM:
         for name in ("sigmas", "weights"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.windows):
-                raise ValueError(
-                    f"{name} must have one entry per window ({len(self.windows)}), got {len(values)}"
-                )
+                raise ValueError(f"{name} must have one entry per window ({len(self.windows)}), got {len(values)}")
         if self.weights is not None and not all(math.isfinite(w) and w >= 0 for w in self.weights):
             raise ValueError(f"weights must not be negative, got {self.weights}")
         for window, sigma, _ in self._scales():

@@ -139,8 +139,7 @@ def evaluate(
     predicted = _as_maps("prediction", prediction)
     if predicted.shape != true.shape:
         raise ValueError(
-            "prediction and target must have the same shape, "
-            f"got {list(predicted.shape)} and {list(true.shape)}"
+            f"prediction and target must have the same shape, got {list(predicted.shape)} and {list(true.shape)}"
         )
     names = ("mae", "mse", "ssim", "msssim", "soft_f", "mae_ms", "mse_ms")
     sums = dict.fromkeys(names, 0.0)
@@ -181,8 +180,7 @@ def soft_f(prediction: Tensor, target: Tensor) -> float:
     images = prediction[:, 0].detach().cpu().double().numpy()
     true_edges = interfaces(target[:, 0]).cpu()
     scores = [
-        soft_f_of_edges(torch.from_numpy(canny(image)), edges)
-        for image, edges in zip(images, true_edges, strict=True)
+        soft_f_of_edges(torch.from_numpy(canny(image)), edges) for image, edges in zip(images, true_edges, strict=True)
     ]
     return sum(scores) / len(scores)
 
@@ -224,9 +222,7 @@ def soft_f_of_edges(predicted: Tensor, true: Tensor) -> float:
     return 2 * hits / (count + truths)
 
 
-def _measure(
-    prediction: Tensor, target: Tensor, preset: Preset, bounds: tuple[float, float]
-) -> dict[str, float]:
+def _measure(prediction: Tensor, target: Tensor, preset: Preset, bounds: tuple[float, float]) -> dict[str, float]:
     """The metrics of float64 maps `[maps, nz, nx]` in m/s, means over the maps."""
     low, high = bounds
     spaces: dict[str, tuple[Tensor, Tensor]] = {
@@ -284,7 +280,5 @@ def _import_canny() -> Callable[..., Any]:
     try:
         from skimage.feature import canny
     except ImportError as error:
-        raise ImportError(
-            'soft F needs the Canny detector of scikit-image: pip install "seisfast[metrics]"'
-        ) from error
+        raise ImportError('soft F needs the Canny detector of scikit-image: pip install "seisfast[metrics]"') from error
     return canny

@@ -163,9 +163,7 @@ class Normalization:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the constants as plain numbers, lists and strings (JSON, YAML, checkpoints)."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from seisfast import _native
 from seisfast.boundaries import CPML, Boundary, Sponge, faces_of
 from seisfast.ops.acoustic import Scheme, kept_bytes
-from seisfast.ops.derivatives import Simulate, is_transformed
+from seisfast.ops.derivatives import Simulate, is_transformed, needs_gradient
 from seisfast.reference.acoustic import expand_wavelet
 from seisfast.survey import Survey
 
@@ -57,9 +58,7 @@ class Storage:
         return self.every > 1 or self.dtype is not None
 
 
-def simulate(
-    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto"
-) -> Tensor:
+def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto") -> Tensor:
     """Record a survey over one or many velocity models with the 2-D constant-density acoustic wave equation.
 
     Second order in time, `survey.order` in space; the gradient with respect to the velocity and to a wavelet that
@@ -75,7 +74,7 @@ def simulate(
         Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models.
 
     Raises:
-        TypeError: a velocity that is not a float32 or float64 tensor.
+        TypeError: a velocity that is not a float32 or float64 tensor, another kind of survey or storage.
         ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a time step
             above the stability limit (with the largest stable one), or an engine that does not run there.
         FloatingPointError: a record that is not finite, naming the first such shot.
@@ -87,6 +86,10 @@ def simulate(
         raise TypeError(f"velocity must be a float32 or float64 tensor, got {found}")
     if velocity.dim() not in (2, 3) or velocity.numel() == 0:
         raise ValueError(f"velocity must have shape [nz, nx] or [models, nz, nx], got {list(velocity.shape)}")
+    if not isinstance(survey, Survey):
+        raise TypeError(f"survey must be a seisfast.Survey, got {type(survey).__name__}")
+    if not isinstance(storage, Storage | None):
+        raise TypeError(f"storage must be a seisfast.Storage, got {storage!r}")
     survey.fix_shape((velocity.shape[-2], velocity.shape[-1]))
     choose_engine(engine, velocity.device)
     wavelet = survey.wavelet
@@ -103,17 +106,16 @@ def simulate(
     inputs = (
         batch,
         expand_wavelet(survey, batch),
-        survey.sources.to(batch.device),
-        survey.receivers.to(batch.device),
+        survey.array("sources", batch.device),
+        survey.array("receivers", batch.device),
         survey.profile((batch.shape[1], batch.shape[2]), batch.dtype, batch.device),
     )
     if torch.compiler.is_compiling():
         data: Tensor = torch.ops.seisfast.acoustic_forward(*inputs, *scheme.arguments())[0]
     else:
-        data = Simulate.apply(*inputs, scheme, survey)[0]
-    if readable:
-        check(data)
-    return data if velocity.dim() == 3 else data[0]
+        data = Simulate.apply(*inputs, scheme, survey)[0]  # type: ignore[no-untyped-call]
+    records = data if velocity.dim() == 3 else data[0]
+    return check(records) if readable else records
 
 
 def check(data: Tensor) -> Tensor:
@@ -190,7 +192,7 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
     limit = survey.largest_dt(high, low)
     if survey.dt > limit:
         raise ValueError(
-            f"dt must not exceed {limit:.6g} s for velocities up to {high:g} m/s on a spacing of "
+            f"dt must not exceed {_rounded_down(limit):.6g} s for velocities up to {high:g} m/s on a spacing of "
             f"{survey.spacing[0]:g} x {survey.spacing[1]:g} m at order {survey.order} (CFL), got {survey.dt:g} s"
         )
     peak = survey.peak_frequency
@@ -213,10 +215,16 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
             )
 
 
+def _rounded_down(value: float) -> float:
+    """Six significant digits, never above the value: a stated limit must itself be allowed."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 5)
+    return math.floor(value / unit) * unit
+
+
 def _plan(velocity: Tensor, survey: Survey, storage: Storage) -> Scheme:
     """The scheme of this call, with the storage decided."""
     sponge = isinstance(survey.boundary, Sponge)
-    wanted = torch.is_grad_enabled() and velocity.requires_grad
+    wanted = torch.is_grad_enabled() and needs_gradient(velocity)
     if storage.every > 1 and survey.peak_frequency > 0:
         most = int(0.5 / (_BAND * survey.peak_frequency * survey.dt))
         if storage.every > max(most, 1):
@@ -243,14 +251,16 @@ def _plan(velocity: Tensor, survey: Survey, storage: Storage) -> Scheme:
         return scheme("all")
     shape = (velocity.shape[1], velocity.shape[2])
     needed = kept_bytes(scheme("all"), velocity.shape[0], survey.shots, shape, survey.nt, velocity.dtype)
-    return scheme("all" if needed <= _storage_budget(velocity.device) else "checkpoint")
+    budget: int = _storage_budget(velocity.device)
+    return scheme("all" if needed <= budget else "checkpoint")
 
 
 def segment_length(nt: int) -> int:
     """Steps between checkpoints: a state is about three fields, a recomputed step one, so sqrt(3 nt) is smallest."""
-    return max(1, round((3 * nt) ** 0.5))
+    return max(1, round(math.sqrt(3 * nt)))
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _storage_budget(device: torch.device) -> int:
     """Bytes that "auto" may keep: a quarter of what is free on CUDA.
 

@@ -139,8 +139,7 @@ def _table(evaluation: Evaluation) -> str:
         for column in evaluation.columns
     }
     head = "".join(
-        f'<th scope="col">{COLUMNS[c][0]} {"&uarr;" if COLUMNS[c][2] else "&darr;"}</th>'
-        for c in evaluation.columns
+        f'<th scope="col">{COLUMNS[c][0]} {"&uarr;" if COLUMNS[c][2] else "&darr;"}</th>' for c in evaluation.columns
     )
     body = []
     for name, row in evaluation.rows.items():
@@ -175,13 +174,15 @@ def _pictures(evaluation: Evaluation, examples: int, cmap: str, perc: float) -> 
     spacing = None if survey is None else survey.spacing
     limits = (float(truth.min()), float(truth.max()))
     chosen = example_indices(evaluation, examples)
+    errors = [(evaluation.predictions[name] - truth)[chosen].abs().max() for name in evaluation.predictors]
+    largest = float(max(errors))
     for index in chosen:
         maps = {name: evaluation.predictions[name][index] for name in evaluation.predictors}
         yield _Picture(
             "True and predicted velocity",
             f"velocity_{index}",
-            f"Test model {index}. One colour scale for all models, one for all errors.",
-            plot.comparison(truth[index], maps, spacing=spacing, cmap=cmap, limits=limits),
+            f"Test model {index}. All models here share one colour scale, all errors another.",
+            plot.comparison(truth[index], maps, spacing=spacing, cmap=cmap, limits=limits, error_limit=largest),
         )
     typical = chosen[len(chosen) // 2]
     maps = {name: maps[typical] for name, maps in evaluation.predictions.items() if name != MEAN_MODEL}
@@ -218,9 +219,7 @@ def _settings(evaluation: Evaluation) -> str:
             f"<details><summary>{escape(name)}: {predictor.epoch} epochs, {parameters:,} parameters</summary>"
             f"<pre>{escape(text)}</pre></details>"
         )
-    parts.append(
-        f'<p class="soft">seisfast {escape(seisfast.__version__)}, torch {escape(torch.__version__)}</p>'
-    )
+    parts.append(f'<p class="soft">seisfast {escape(seisfast.__version__)}, torch {escape(torch.__version__)}</p>')
     return "\n".join(parts)
 
 

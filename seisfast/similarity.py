@@ -139,9 +139,7 @@ def check_maps(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tup
             found = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise TypeError(f"{name} must be a floating-point tensor, got {found}")
     if x.shape != y.shape:
-        raise ValueError(
-            f"{names[0]} and {names[1]} must have the same shape, got {list(x.shape)} and {list(y.shape)}"
-        )
+        raise ValueError(f"{names[0]} and {names[1]} must have the same shape, got {list(x.shape)} and {list(y.shape)}")
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"{names[0]} must be maps [..., nz, nx], got shape {list(x.shape)}")
     dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)

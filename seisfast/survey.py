@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seisfast.arguments import (
+    cells,
+    extent,
+    grid,
+    ordinary_tensors,
+    positive,
+    repeats,
+    samples,
+    spacings,
+    tensor_of,
+    whole,
+)
 from seisfast.boundaries import (
     CPML,
     Boundary,
@@ -56,6 +69,9 @@ class Survey:
     wavelet: Tensor
     order: int
     boundary: Boundary
+    receivers_repeat: bool
+    _extent: dict[str, tuple[int, int, int, int]]
+    _cache: dict[Any, Any]
 
     def __init__(
         self,
@@ -71,35 +87,39 @@ class Survey:
         boundary: Boundary | None = None,
     ) -> None:
         put = object.__setattr__
-        put(self, "spacing", _spacing(spacing))
-        put(self, "dt", _positive("dt", dt))
-        put(self, "nt", _count("nt", nt))
+        put(self, "spacing", spacings(spacing))
+        put(self, "dt", positive("dt", dt))
+        put(self, "nt", whole("nt", nt))
         if order not in ORDERS:
             raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
         put(self, "order", int(order))
         put(self, "boundary", check_boundary(CPML() if boundary is None else boundary))
-        put(self, "sources", _positions("sources", sources, "[shots, 2] or [shots, per_shot, 2]"))
-        put(self, "receivers", _positions("receivers", receivers, "[receivers, 2] or [shots, receivers, 2]"))
-        if self.sources.dim() == 2:
-            put(self, "sources", self.sources[:, None])
-        if self.receivers.dim() == 2:
-            put(self, "receivers", self.receivers[None])
+        placed = {
+            "sources": cells("sources", sources, "[shots, 2] or [shots, per_shot, 2]", 1),
+            "receivers": cells("receivers", receivers, "[receivers, 2] or [shots, receivers, 2]", 0),
+        }
+        for name, array in placed.items():
+            put(self, name, tensor_of(array))
+        put(self, "_extent", {name: extent(array) for name, array in placed.items()})
+        put(self, "receivers_repeat", repeats(placed["receivers"]))
         if self.receivers.shape[0] not in (1, self.shots):
             raise ValueError(
                 f"receivers must be shared ([receivers, 2]) or one set for each of the {self.shots} shots, "
                 f"got {self.receivers.shape[0]} sets"
             )
-        put(self, "wavelet", _wavelet(wavelet, self.shots, self.sources.shape[1], self.nt))
+        put(self, "wavelet", samples(wavelet, self.shots, self.sources.shape[1], self.nt))
         put(self, "shape", None)
         put(self, "_cache", {})
-        put(self, "receivers_repeat", _repeats(self.receivers))
         if shape is not None:
-            put(self, "shape", self.check_shape(shape))
+            put(self, "shape", self.check_shape(grid(shape)))
         if isinstance(self.boundary, Sponge) and self.spacing[0] != self.spacing[1]:
             raise ValueError(f"spacing must have dz = dx under a Sponge, got {self.spacing}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Survey is immutable; make a new one instead of setting {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Survey is immutable; {name!r} cannot be deleted")
 
     # -- derived -------------------------------------------------------------------------------------------------
 
@@ -126,13 +146,13 @@ class Survey:
     @property
     def peak_frequency(self) -> float:
         """Frequency at which the mean amplitude spectrum of the wavelets is largest, Hz (0 for a silent one)."""
-        cached: float | None = self._cache.get("peak")  # type: ignore[attr-defined]
+        cached: float | None = self._cache.get("peak")
         if cached is None:
             length = max(4 * self.nt, 256)
             flat = self.wavelet.detach().to("cpu", torch.float64).reshape(-1, self.nt)
             spectrum = torch.fft.rfft(flat, n=length).abs().mean(0)
             cached = float(spectrum.argmax()) / (length * self.dt)
-            self._cache["peak"] = cached  # type: ignore[attr-defined]
+            self._cache["peak"] = cached
         return cached
 
     def padded_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
@@ -159,20 +179,46 @@ class Survey:
         C-PML: ``a_z [nz_p], b_z [nz_p], a_x [nx_p], b_x [nx_p]``. Sponge: damping per m/s of slowest velocity along
         ``z [nz_p]`` and ``x [nx_p]``.
         """
-        key = (shape, dtype, device)
-        if key not in self._cache:  # type: ignore[attr-defined]
-            made = torch.from_numpy(np.concatenate(self._profiles(shape))).to(device, dtype)
-            if torch.compiler.is_compiling():
-                return made
-            self._cache[key] = made  # type: ignore[attr-defined]
-        result: Tensor = self._cache[key]  # type: ignore[attr-defined]
-        return result
+        return self._held(("profile", shape), dtype, device, lambda: self._profiles(shape))
 
-    def _profiles(self, shape: tuple[int, int]) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    def array(self, name: str, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+        """`sources`, `receivers` or `wavelet` on a device and in a dtype, converted once.
+
+        A wavelet that requires grad is converted at every call, so that its gradient flows.
+        """
+        given: Tensor = getattr(self, name)
+        wanted = given.dtype if dtype is None else dtype
+        if given.requires_grad or (given.device == device and given.dtype == wanted):
+            return given.to(device, wanted)
+        return self._held((name,), wanted, device, lambda: given)
+
+    def _held(
+        self, name: tuple[Any, ...], dtype: torch.dtype, device: torch.device, make: Callable[[], Tensor]
+    ) -> Tensor:
+        """What `make` gives, in this dtype on this device, from the cache where it may be held.
+
+        Not held is what a transform or a capture around this call would mark as its own.
+        """
+        held = self._cache
+        key = (*name, dtype, device)
+        if key in held:
+            found: Tensor = held[key]
+            return found
+        if torch.compiler.is_compiling():
+            return make().to(device, dtype)
+        with ordinary_tensors():
+            made = make().to(device, dtype)
+        captured = made.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not captured and not torch._C._functorch.is_functorch_wrapped_tensor(made):
+            held[key] = made
+        return made
+
+    def _profiles(self, shape: tuple[int, int]) -> Tensor:
         boundary = self.boundary
         if isinstance(boundary, Sponge):
             side = boundary.profile(self.spacing[0], self.dt)
-            return [np.concatenate([side[::-1], np.zeros(n), side]) for n in shape]
+            parts = [np.concatenate([side[::-1], np.zeros(n), side]) for n in shape]
+            return torch.from_numpy(np.concatenate(parts))
         faces = faces_of(boundary)
         nothing = (np.zeros(0), np.zeros(0))
         dz, dx = self.spacing
@@ -181,11 +227,12 @@ class Survey:
              faces.bottom.coefficients(dz, self.dt)),
             (faces.left.coefficients(dx, self.dt), faces.right.coefficients(dx, self.dt)),
         )  # fmt: skip
-        return [
+        parts = [
             np.concatenate([low[k][::-1], np.zeros(n), high[k]])
             for n, (low, high) in zip(shape, low_high, strict=True)
             for k in (0, 1)
         ]
+        return torch.from_numpy(np.concatenate(parts))
 
     def check_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """The model's (nz, nx), when this survey fits on it.
@@ -197,11 +244,11 @@ class Survey:
             raise ValueError(f"shape must be (nz, nx) with at least one cell each, got {tuple(shape)}")
         nz, nx = (int(n) for n in shape)
         if self.shape is not None and (nz, nx) != self.shape:
-            raise ValueError(
-                f"velocity must have the survey's {_by(self.shape)} cells (nz x nx), got {_by((nz, nx))}"
-            )
-        for name, positions in (("sources", self.sources), ("receivers", self.receivers)):
-            _check_inside(name, positions, (nz, nx), self.free_surface)
+            raise ValueError(f"velocity must have the survey's {_by(self.shape)} cells (nz x nx), got {_by((nz, nx))}")
+        for name in ("sources", "receivers"):
+            top, left, bottom, right = self._extent[name]
+            if top < int(self.free_surface) or left < 0 or bottom >= nz or right >= nx:
+                raise ValueError(_outside(name, getattr(self, name), (nz, nx)))
         reach = self.order // 2
         if self.free_surface and nz <= reach:
             raise ValueError(f"Free() with order {self.order} needs more than {reach} rows, got nz = {nz}")
@@ -227,6 +274,7 @@ class Survey:
 
         Source: lanl/OpenFWI `dataset_config.json` and issue 12.
         """
+        nz, nx = whole("nz", nz), whole("nx", nx)
         columns = np.round(np.linspace(0, nx - 1, 5)).astype(np.int64)
         return cls(
             shape=(nz, nx),
@@ -271,9 +319,10 @@ class Survey:
 
         Source: Li et al. (2020), IEEE TGRS 58(3), for the counts of shots and receivers.
         """
-        nx = shape[1]
-        columns = [int((k + 0.5) * nx / _count("shots", shots)) for k in range(shots)]
-        spread = np.round(np.linspace(0, nx - 1, _count("receivers", receivers))).astype(np.int64)
+        nx = grid(shape)[1]
+        shots, receivers, depth = whole("shots", shots), whole("receivers", receivers), whole("depth", depth, 0)
+        columns = [int((k + 0.5) * nx / shots) for k in range(shots)]
+        spread = np.round(np.linspace(0, nx - 1, receivers)).astype(np.int64)
         return cls(
             shape=shape,
             spacing=spacing,
@@ -365,83 +414,13 @@ def _by(shape: tuple[int, int]) -> str:
     return f"{shape[0]} x {shape[1]}"
 
 
-def _positive(name: str, value: float) -> float:
-    if isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-    return int(value)
-
-
-def _spacing(spacing: float | tuple[float, float]) -> tuple[float, float]:
-    pair = (spacing, spacing) if isinstance(spacing, (int, float, np.floating)) else tuple(spacing)
-    if len(pair) != 2:
-        raise ValueError(f"spacing must be one number or (dz, dx), got {spacing!r}")
-    return _positive("spacing", pair[0]), _positive("spacing", pair[1])
-
-
-def _positions(name: str, positions: Any, forms: str) -> Tensor:  # noqa: ANN401
-    cells = torch.as_tensor(np.asarray(positions) if isinstance(positions, (list, tuple)) else positions)
-    if cells.numel() == 0:
-        raise ValueError(f"{name} must hold at least one position (iz, ix), got shape {tuple(cells.shape)}")
-    if cells.is_floating_point() or cells.is_complex() or cells.dtype == torch.bool:
-        raise TypeError(
-            f"{name} must be integer cells (iz, ix), got {cells.dtype}; round them to the grid first"
-        )
-    if cells.dim() not in (2, 3) or cells.shape[-1] != 2:
-        raise ValueError(f"{name} must have shape {forms}, got {list(cells.shape)}")
-    if int(cells.abs().max()) > 2**30:
-        raise ValueError(f"{name} must be cell indices, got {int(cells.abs().max())}")
-    return cells.detach().to("cpu", torch.int32).clone()
-
-
-def _check_inside(name: str, positions: Tensor, shape: tuple[int, int], free: bool) -> None:
+def _outside(name: str, positions: Tensor, shape: tuple[int, int]) -> str:
+    """The message for the first position outside the model, else on its free surface."""
     flat = positions.reshape(-1, 2)
-    limits = torch.tensor(shape, dtype=torch.int32)
-    outside = ((flat < 0) | (flat >= limits)).any(1).nonzero()
-    per_set = positions.shape[1]
+    outside = ((flat < 0) | (flat >= torch.tensor(shape, dtype=torch.int32))).any(1).nonzero()
+    k = int(outside[0] if len(outside) else (flat[:, 0] == 0).nonzero()[0])
+    iz, ix = flat[k].tolist()
+    which = f"{name}[{k // positions.shape[1]}, {k % positions.shape[1]}]"
     if len(outside):
-        k = int(outside[0])
-        iz, ix = flat[k].tolist()
-        raise ValueError(
-            f"{name} must lie inside the {_by(shape)} model (nz x nx), got (iz, ix) = ({iz}, {ix}) "
-            f"for {name}[{k // per_set}, {k % per_set}]"
-        )
-    if free:
-        on_surface = (flat[:, 0] == 0).nonzero()
-        if len(on_surface):
-            k = int(on_surface[0])
-            raise ValueError(
-                f"{name} must lie below the free surface (iz >= 1; pressure is zero on row 0), "
-                f"got iz = 0 for {name}[{k // per_set}, {k % per_set}]"
-            )
-
-
-def _wavelet(wavelet: Any, shots: int, per_shot: int, nt: int) -> Tensor:  # noqa: ANN401
-    samples = wavelet if isinstance(wavelet, Tensor) else torch.as_tensor(np.asarray(wavelet))
-    if samples.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"wavelet must be float32 or float64, got {samples.dtype}")
-    forms = {1: (nt,), 2: (shots, nt), 3: (shots, per_shot, nt)}
-    dims = samples.dim()
-    wanted = forms.get(dims, (samples.shape[0] if dims else 0, shots, per_shot, nt))
-    if dims not in (1, 2, 3, 4) or tuple(samples.shape) != wanted or samples.numel() == 0:
-        raise ValueError(
-            f"wavelet must have shape [time] = [{nt}], [shots, time] = [{shots}, {nt}], [shots, per_shot, time] = "
-            f"[{shots}, {per_shot}, {nt}] or [models, {shots}, {per_shot}, {nt}], got {list(samples.shape)}"
-        )
-    if not samples.requires_grad:
-        samples = samples.clone()
-    if not bool(torch.isfinite(samples.detach()).all()):
-        raise ValueError("wavelet must be finite, got NaN or infinity")
-    return samples
-
-
-def _repeats(receivers: Tensor) -> bool:
-    """Whether a cell occurs twice among the receivers of a shot (their adjoint must then be summed in order)."""
-    keys = receivers[..., 0].to(torch.int64) * 2**31 + receivers[..., 1]
-    ordered = keys.sort(dim=1).values
-    return bool((ordered[:, 1:] == ordered[:, :-1]).any())
+        return f"{name} must lie inside the {_by(shape)} model (nz x nx), got (iz, ix) = ({iz}, {ix}) for {which}"
+    return f"{name} must lie below the free surface (iz >= 1; pressure is zero on row 0), got iz = 0 for {which}"

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from seisfast.arguments import positive, whole
+
 
 def ricker(frequency: float, dt: float, nt: int) -> Tensor:
     """Ricker wavelet with the samples that OpenFWI uses, zero after its end.
@@ -27,15 +29,9 @@ def ricker(frequency: float, dt: float, nt: int) -> Tensor:
 
     Source: the wavelet of the public re-implementations of OpenFWI (lanl/OpenFWI issue 12).
     """
-    for name, value in (("frequency", frequency), ("dt", dt)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    if nt < 1:
-        raise ValueError(f"nt must be at least 1, got {nt!r}")
+    frequency, dt, nt = positive("frequency", frequency), positive("dt", dt), whole("nt", nt)
     if frequency * dt >= 0.5:
-        raise ValueError(
-            f"frequency must lie below the Nyquist frequency {0.5 / dt:g} Hz, got {frequency:g} Hz"
-        )
+        raise ValueError(f"frequency must lie below the Nyquist frequency {0.5 / dt:g} Hz, got {frequency:g} Hz")
     half = int(2.2 / frequency / dt) // 2
     k = torch.arange(2 * half + 1, dtype=torch.float64)
     beta = ((half - k) * frequency * dt * math.pi) ** 2

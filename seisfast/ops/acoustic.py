@@ -42,9 +42,7 @@ class Scheme:
         )
 
 
-def kept_bytes(
-    scheme: Scheme, models: int, shots: int, shape: tuple[int, int], nt: int, dtype: torch.dtype
-) -> int:
+def kept_bytes(scheme: Scheme, models: int, shots: int, shape: tuple[int, int], nt: int, dtype: torch.dtype) -> int:
     """Bytes that a forward run leaves for its adjoint under this scheme."""
     size = torch.finfo(dtype).bits // 8
     kept, scales, checkpoints = _storage_shapes(scheme, models * shots, shape, nt)
@@ -245,7 +243,5 @@ def _refuse(ctx: Any, *_: Tensor) -> tuple[None, ...]:  # noqa: ANN401
     )
 
 
-torch.library.register_autograd(
-    "seisfast::acoustic_forward", _differentiate, setup_context=_setup, lib=_library
-)
+torch.library.register_autograd("seisfast::acoustic_forward", _differentiate, setup_context=_setup, lib=_library)
 torch.library.register_autograd("seisfast::acoustic_backward", _refuse, lib=_library)

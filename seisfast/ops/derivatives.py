@@ -1,7 +1,7 @@
-"""The eager route of the acoustic operator: autograd.Function over the registered operators, for autograd and torch.func.
+"""The eager route of the acoustic operator: autograd.Function over the operators, for autograd and torch.func.
 
-First derivatives in reverse mode run compiled. Forward mode and second derivatives are taken through the plain-torch twin:
-exact, and slow.
+First derivatives in reverse mode run compiled. Forward mode and second derivatives are taken through the
+plain-torch twin: exact, and slow.
 """
 
 from __future__ import annotations
@@ -28,6 +28,18 @@ def is_transformed(tensor: Tensor) -> bool:
         if functorch.is_batchedtensor(tensor):
             return True
         tensor = functorch.get_unwrapped(tensor)
+    return False
+
+
+def needs_gradient(tensor: Tensor) -> bool:
+    """Whether autograd or a torch.func transform around this call, at any level, differentiates this tensor."""
+    if tensor.requires_grad or torch.compiler.is_compiling():
+        return tensor.requires_grad
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+        if tensor.requires_grad:
+            return True
     return False
 
 
@@ -59,7 +71,7 @@ class Simulate(torch.autograd.Function):
         """The exact transpose, itself differentiable."""
         if grad_data is None:
             return (None,) * 7
-        grads = Adjoint.apply(grad_data, *ctx.saved_tensors, ctx.scheme, ctx.survey)
+        grads = Adjoint.apply(grad_data, *ctx.saved_tensors, ctx.scheme, ctx.survey)  # type: ignore[no-untyped-call]
         return (*grads, *(None,) * 5)
 
     @staticmethod
@@ -70,7 +82,7 @@ class Simulate(torch.autograd.Function):
             torch.zeros_like(p) if t is None else t for p, t in ((velocity, velocity_t), (wavelet, wavelet_t))
         )
         survey = ctx.survey
-        _, tangent = torch.func.jvp(lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents)
+        tangent = _push(lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents)
         return tangent, None, None, None
 
     @staticmethod
@@ -78,7 +90,7 @@ class Simulate(torch.autograd.Function):
         """A batch of calls is one call with more models."""
         n = info.batch_size
         v, w = _batched(velocity, in_dims[0], n), _batched(wavelet, in_dims[1], n)
-        outputs = Simulate.apply(v.flatten(0, 1), w.flatten(0, 1), *rest)
+        outputs = Simulate.apply(v.flatten(0, 1), w.flatten(0, 1), *rest)  # type: ignore[no-untyped-call]
         return tuple(o.unflatten(0, (n, -1)) if o.numel() else o for o in outputs), tuple(
             0 if o.numel() else None for o in outputs
         )
@@ -111,20 +123,30 @@ class Adjoint(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         """Forward over reverse (Hessian-vector products) through the twin."""
         primals = ctx.saved_tensors
-        filled = tuple(
-            torch.zeros_like(p) if t is None else t for p, t in zip(primals, tangents, strict=False)
-        )
-        result: tuple[Tensor, Tensor] = torch.func.jvp(_twin_adjoint(ctx.survey), primals, filled)[1]
+        filled = tuple(torch.zeros_like(p) if t is None else t for p, t in zip(primals, tangents, strict=False))
+        result: tuple[Tensor, Tensor] = _push(_twin_adjoint(ctx.survey), primals, filled)
         return result
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Any, tuple[int, int]]:  # noqa: ANN401
         """One call per element: what the forward run kept is shared, not copied."""
-        results = [
-            Adjoint.apply(*(a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True)))
-            for i in range(info.batch_size)
-        ]
+        results = []
+        for i in range(info.batch_size):
+            element = (a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True))
+            results.append(Adjoint.apply(*element))  # type: ignore[no-untyped-call]
         return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0, 0)
+
+
+def _push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
+    """Derivative of the function along tangents.
+
+    torch.func.jvp cannot run inside a torch.autograd.forward_ad level; there the transpose is transposed.
+    """
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return torch.func.jvp(function, primals, tangents)[1]
+    value, pull = torch.func.vjp(function, *primals)[:2]
+    zeros = tuple(map(torch.zeros_like, value)) if isinstance(value, tuple) else torch.zeros_like(value)
+    return torch.func.vjp(pull, zeros)[1](tangents)[0]
 
 
 def _twin_adjoint(survey: Survey) -> Any:  # noqa: ANN401

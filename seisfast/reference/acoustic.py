@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from seisfast.survey import Survey
 
 
-def simulate(
-    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto"
-) -> Tensor:
+def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto") -> Tensor:
     """Records of a survey over velocity models: the twin of `seisfast.simulate`, without its checks.
 
     Args:
@@ -39,7 +37,7 @@ def simulate(
 
 def expand_wavelet(survey: Survey, velocity: Tensor) -> Tensor:
     """The wavelet as `[models, shots, per_shot, time]` in the dtype and on the device of the velocity."""
-    w = survey.wavelet.to(velocity.device, velocity.dtype)
+    w = survey.array("wavelet", velocity.device, velocity.dtype)
     if w.dim() == 2:
         w = w[:, None]
     return w.expand(velocity.shape[0], *survey.sources.shape[:2], survey.nt)
@@ -57,9 +55,9 @@ def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey) -> Tensor:
         `[models, shots, time, receivers]`.
     """
     models, nz, nx = velocity.shape
-    top, bottom, left, right = survey.padding
+    top, _, left, _ = survey.padding
     nz_p, nx_p = survey.padded_shape((nz, nx))
-    like = {"dtype": velocity.dtype, "device": velocity.device}
+    like: Any = {"dtype": velocity.dtype, "device": velocity.device}
     iz = (torch.arange(nz_p, device=velocity.device) - top).clamp(0, nz - 1)
     ix = (torch.arange(nx_p, device=velocity.device) - left).clamp(0, nx - 1)
     w = ((velocity * survey.dt) ** 2)[:, iz][:, :, ix][:, None]  # (v dt)^2 on the padded grid
@@ -79,8 +77,8 @@ def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey) -> Tensor:
 
     shots, per_shot = survey.sources.shape[:2]
     shot_of_source = torch.arange(shots, device=velocity.device)[:, None].expand(shots, per_shot)
-    src = survey.sources.to(velocity.device).long()
-    rec = survey.receivers.to(velocity.device).long().expand(shots, -1, -1)
+    src = survey.array("sources", velocity.device).long()
+    rec = survey.array("receivers", velocity.device).long().expand(shots, -1, -1)
     shot_of_receiver = torch.arange(shots, device=velocity.device)[:, None].expand(rec.shape[:2])
     src_cell = (src[..., 0] + top) * nx_p + src[..., 1] + left
     strength = w.expand(models, 1, nz_p, nx_p)[:, 0, src[..., 0] + top, src[..., 1] + left]

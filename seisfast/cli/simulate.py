@@ -1,0 +1,113 @@
+"""Simulate records: a whole data set of random models, or one model file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Literal
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from torch import Tensor
+
+from seisfast.cli.files import check_output, load_array, load_models, save_array
+from seisfast.cli.geologies import add_geology_arguments, make_geology
+from seisfast.cli.surveys import add_survey_arguments, make_survey
+from seisfast.training.config import resolve_device
+
+DESCRIPTION = (
+    "Simulate acoustic records. With --geology: makes random velocity models and their records, in "
+    "OpenFWI's layout, into a folder that 'seisfast train --data' reads; a stopped simulation goes on when "
+    "the same command is given again. With --velocity: simulates the models of one .npy file, and with "
+    "--compare prints how far the result is from other records."
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the options of this verb."""
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    parser.add_argument(
+        "--output", type=str | None, default=None, help="folder of the data set, or .npy file of the records"
+    )
+    parser.add_argument("--device", type=str, default="auto", help="auto (a GPU when there is one), cpu or cuda")
+    add_geology_arguments(parser, "data set (--geology)")
+    group = parser.add_argument_group("data set size")
+    group.add_argument("--count", type=int, default=1200, help="number of models")
+    group.add_argument("--seed", type=int, default=0, help="another seed gives other models")
+    group.add_argument("--per_file", type=int, default=500, help="models in one pair of files")
+    one = parser.add_argument_group("one file (--velocity)")
+    one.add_argument(
+        "--velocity", type=str | None, default=None, help=".npy file of models in m/s, [nz, nx] or a batch"
+    )
+    one.add_argument("--compare", type=str | None, default=None, help=".npy file of records to compare with")
+    one.add_argument("--dtype", type=Literal["float32", "float64"], default="float32", help="precision of the run")
+    add_survey_arguments(parser)
+
+
+def run(options: Namespace) -> None:
+    """Simulates what the options ask for."""
+    if (options.geology is None) == (options.velocity is None):
+        raise ValueError("give either --geology (makes a data set) or --velocity (simulates one file)")
+    if options.velocity is None:
+        _data_set(options)
+    else:
+        _one_file(options)
+
+
+def _data_set(options: Namespace) -> None:
+    from seisfast import data
+
+    if options.output is None:
+        raise ValueError("--output is needed: the folder of the data set")
+    if options.compare is not None:
+        raise ValueError("--compare belongs to --velocity, not to --geology")
+    geology = make_geology(options)
+    survey = make_survey(options, geology.shape)
+    folder = data.write(
+        geology,
+        survey,
+        options.output,
+        options.count,
+        seed=options.seed,
+        device=resolve_device(options.device),
+        per_file=options.per_file,
+    )
+    print(f"{folder}: {options.count} models of {geology.name} with records of {survey}")
+
+
+def _one_file(options: Namespace) -> None:
+    from seisfast.evaluation import relative_error
+    from seisfast.propagator import choose_engine, simulate
+
+    if options.output is None and options.compare is None:
+        raise ValueError("give --output (a .npy file), --compare (records), or both")
+    if options.output is not None:
+        check_output(options.output, ".npy")
+    dtype = torch.float32 if options.dtype == "float32" else torch.float64
+    velocity = load_models("--velocity", options.velocity).to(resolve_device(options.device), dtype)
+    shape = (int(velocity.shape[-2]), int(velocity.shape[-1]))
+    survey = make_survey(options, shape)
+    reference = None if options.compare is None else _reference(options.compare, velocity, survey)
+    engine = choose_engine("auto", velocity.device)
+    print(f"{survey}, engine {engine}", file=sys.stderr)
+    start = time.perf_counter()
+    records = simulate(velocity, survey).cpu()
+    shots = survey.shots * (1 if velocity.dim() == 2 else len(velocity))
+    print(f"{shots} shots in {time.perf_counter() - start:.2f} s", file=sys.stderr)
+    if options.output is not None:
+        print(f"{save_array(options.output, records)}: {list(records.shape)} {options.dtype}")
+    if reference is not None:
+        error, samples = relative_error(records, reference)
+        left_out = "" if samples == survey.nt else " (the last sample of every trace is zero there and is left out)"
+        print(f"relative L2 error to {options.compare}: {error:.2e} over samples 0 to {samples - 1}{left_out}")
+
+
+def _reference(path: str, velocity: Tensor, survey: Any) -> Tensor:  # noqa: ANN401
+    """The records to compare with, in the shape that the simulation will have."""
+    reference = load_array("--compare", path)
+    wanted = [*velocity.shape[:-2], survey.shots, survey.nt, survey.receivers_per_shot]
+    if reference.dim() == 4 and velocity.dim() == 2 and reference.shape[0] == 1:
+        reference = reference[0]
+    if list(reference.shape) != wanted:
+        raise ValueError(f"--compare: the records must be {wanted} for this survey, {path} has {list(reference.shape)}")
+    return reference

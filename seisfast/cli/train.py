@@ -1,0 +1,111 @@
+"""Train a network on a data set, or on models that are simulated while it trains."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from seisfast.cli.geologies import add_geology_arguments, make_geology
+from seisfast.cli.surveys import add_survey_arguments, make_survey
+from seisfast.training.config import TrainingConfig, resolve_device
+
+DESCRIPTION = (
+    "Train a network. The data are either a folder (--data), split 10:1:1 into training, validation and "
+    "test models, or endless: new models are drawn from --geology and their records simulated over "
+    "--survey in every epoch. The run folder gets best.pt, last.pt, log.jsonl and config.yaml. Ctrl-C "
+    "saves; the run then goes on with 'seisfast train --config RUN/config.yaml --resume'."
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the options of this verb."""
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    parser.add_argument("--run", type=str | None, default=None, help="folder of the run, made when missing")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    stored = parser.add_argument_group("data from a folder")
+    stored.add_argument(
+        "--data", type=str | None, default=None, help="folder made by 'seisfast simulate', or OpenFWI's"
+    )
+    add_geology_arguments(parser, "endless data")
+    endless = parser.add_argument_group("endless data, size")
+    endless.add_argument("--count", type=int, default=1000, help="new models per epoch")
+    endless.add_argument("--validation_count", type=int, default=100, help="models of the fixed validation set")
+    add_survey_arguments(parser)
+    group = parser.add_argument_group("training")
+    help_of = _attribute_help(TrainingConfig)
+    hints = TrainingConfig.__annotations__
+    for option in fields(TrainingConfig):
+        kind = _TYPES[hints[option.name]]
+        default = option.default if option.default_factory is MISSING else option.default_factory()
+        group.add_argument(f"--{option.name}", type=kind, default=default, help=help_of[option.name])
+
+
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "float | None": float | None,
+    "dict[str, Any]": dict[str, Any],
+    "tuple[float, float] | None": tuple[float, float] | None,
+}
+
+
+def run(options: Namespace) -> None:
+    """Trains, or goes on with a run."""
+    from seisfast import training
+
+    if options.run is None:
+        raise ValueError("--run is needed: the folder of the run")
+    values = {option.name: options[option.name] for option in fields(TrainingConfig)}
+    config = TrainingConfig(**values)
+    train, validation, settings = _data(options, config)
+    try:
+        best = training.fit(
+            config,
+            train,
+            validation,
+            options.run,
+            resume=bool(options.resume),
+            settings={"run": options.run, **settings},
+        )
+    except training.Interrupted as stop:
+        command = ["seisfast", "train", "--config", str(Path(options.run) / "config.yaml"), "--resume"]
+        raise training.Interrupted(f"{stop}\ngo on with: {shlex.join(command)}", stop.checkpoint) from None
+    print(best)
+
+
+def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, dict[str, Any]]:
+    """Training data, validation data, and the entries of config.yaml that describe them."""
+    from seisfast import data, geology
+
+    if (options.data is None) == (options.geology is None):
+        raise ValueError("give either --data (a folder) or --geology (endless data)")
+    if options.data is not None:
+        whole = data.StoredDataset(options.data)
+        train, validation, _ = geology.split(len(whole))
+        parts = (data.StoredDataset(options.data, train), data.StoredDataset(options.data, validation))
+        return *parts, {"data": options.data}
+    family = make_geology(options)
+    survey = make_survey(options, family.shape)
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "device": resolve_device(config.device)}
+    train_set = data.SimulatedDataset(family, survey, options.count, seed=config.seed, **shared)
+    validation_set = data.SimulatedDataset(family, survey, options.validation_count, seed=config.seed + 1, **shared)
+    names = ["geology", "geology_options", "count", "validation_count"]
+    names += ["survey", "survey_options", "frequency", "sources", "receivers", "depth"]
+    return train_set, validation_set, {name: options[name] for name in names}
+
+
+def _attribute_help(cls: type) -> dict[str, str]:
+    """Name -> text of the Attributes section of a class's docstring."""
+    section = re.search(r"^Attributes:\n((?: {4}.*\n)+)", inspect.getdoc(cls) or "", re.MULTILINE)
+    text = section.group(1) if section else ""
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    described = {name: " ".join(words.split()).rstrip(".") for name, words in found}
+    return {option.name: described.get(option.name, "") for option in fields(cls)}

@@ -1,0 +1,331 @@
+"""The training loop: epochs of batches, validation, checkpoints, and going on where a run was stopped."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from seisfast import losses, networks
+from seisfast.normalization import Normalization
+from seisfast.training import checkpoint
+from seisfast.training.config import TrainingConfig, resolve_device, resolve_precision, to_yaml
+from seisfast.training.feed import Dataset, Feed, starting_normalization
+from seisfast.training.log import RunLog
+from seisfast.training.progress import Display, StopSignals
+from seisfast.training.resume import check_same_run, saved_run
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C or SIGTERM after its state was saved in `checkpoint`."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.checkpoint = path
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    epoch: int = 0  # finished epochs
+    batch: int = 0  # finished batches of the current epoch
+    step: int = 0  # finished batches of the run
+    loss_sum: float = 0.0  # of the current epoch, each batch weighted by its models
+    models: int = 0  # seen in the current epoch
+    elapsed: float = 0.0  # seconds
+    best_loss: float = math.inf
+    best_epoch: int = 0
+
+
+def fit(
+    config: TrainingConfig,
+    train: Dataset,
+    validation: Dataset,
+    run_dir: str | PathLike[str],
+    *,
+    normalization: Normalization | None = None,
+    resume: bool | Literal["auto"] = False,
+    settings: Mapping[str, Any] | None = None,
+    verbose: bool = True,
+) -> Path:
+    """Trains a network and keeps the state with the smallest validation loss.
+
+    The run folder gets best.pt (for prediction), last.pt (to go on), log.jsonl, config.yaml, and a
+    tensorboard folder when tensorboard is installed. On the CPU, with the same number of threads, a run that
+    was stopped or killed and resumed gives the same network, to the bit, as one that was not, unless
+    `config.minutes` is
+    set: then the learning rate follows the clock.
+
+    Args:
+        config: how to train.
+        train: a `StoredDataset`, or a `SimulatedDataset` that makes new models every epoch.
+        validation: the same kinds; a simulated one is drawn once and kept in memory.
+        run_dir: folder of the run, made when missing.
+        normalization: units of the network; left out, the data constants come from the first training
+            records.
+        resume: True goes on from last.pt, False refuses a folder that holds a run, "auto" does what fits.
+        settings: more entries for config.yaml, such as where the data lie.
+        verbose: print a line per epoch and show a progress bar on a terminal.
+
+    Returns:
+        Path of best.pt.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is False.
+        FileNotFoundError: `resume` is True and there is no last.pt.
+        FloatingPointError: a loss or gradient that is not finite, with the batch; last.pt is the last good
+            state.
+        Interrupted: after Ctrl-C or SIGTERM, once the state is saved.
+        ValueError: training and validation data of different geometry, or a resumed run with other settings.
+    """
+    run = Path(run_dir)
+    device = resolve_device(config.device)
+    saved = saved_run(run, resume)
+    feeds = Feed(train, config, device, "train"), Feed(validation, config, device, "validation")
+    if feeds[0].geometry != feeds[1].geometry:
+        raise ValueError(f"validation must have the geometry of train, {feeds[0].geometry}, got {feeds[1].geometry}")
+    if saved is not None:
+        check_same_run(saved, config, feeds[0], normalization)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), StopSignals() as signals:
+        torch.manual_seed(config.seed)
+        network = _network(config, feeds[0])
+        if saved is not None:
+            normalization = Normalization.from_dict(saved["normalization"])
+        elif normalization is None:
+            normalization = starting_normalization(feeds[0], config, network)
+        if tuple(normalization.output_range) != tuple(network.output_range):
+            raise ValueError(
+                f"normalization.output_range must be that of {config.network}, {network.output_range}, "
+                f"got {normalization.output_range}"
+            )
+        run.mkdir(parents=True, exist_ok=True)
+        text = to_yaml({**(settings or {}), **config.to_dict()})
+        checkpoint.replace_file(run / "config.yaml", text.encode())
+        return _Run(config, network.to(device), normalization, feeds, run, saved, verbose).train(signals)
+
+
+class _Run:
+    """The state of one call of `fit` and the steps that change it."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        network: networks.Network,
+        normalization: Normalization,
+        feeds: tuple[Feed, Feed],
+        run: Path,
+        saved: dict[str, Any] | None,
+        verbose: bool,
+    ) -> None:
+        self.config, self.network, self.normalization, self.run = config, network, normalization, run
+        self.train_feed, self.validation_feed = feeds
+        self.device = feeds[0].device
+        self.mixed = resolve_precision(config.precision, self.device) == torch.bfloat16
+        self.loss = losses.build(config.loss, **config.loss_options)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
+        self.progress = Progress() if saved is None else Progress(**saved["progress"])
+        self._started = self._saved_at = time.monotonic()
+        self._elapsed_before = self.progress.elapsed
+        if saved is None:
+            self._save(run / checkpoint.LAST)  # so that even a run killed in its first epoch can go on
+        else:
+            network.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            checkpoint.restore_random_state(saved["random"], self.device)
+        self.log = RunLog(run, self.progress.epoch)
+        budget = config.minutes is not None
+        self.display = Display(
+            60.0 * config.minutes if config.minutes is not None else config.epochs * self.train_feed.batches,
+            "s" if budget else "batches",
+            self.progress.elapsed if budget else self.progress.step,
+            verbose,
+        )
+
+    def train(self, signals: StopSignals) -> Path:
+        """Epochs until the run is done; returns the path of the best checkpoint."""
+        try:
+            while not self._done():
+                self._train_epoch(signals)
+                if signals.stop and not self._done() and self.progress.batch < self.train_feed.batches:
+                    self._interrupt()
+                self._finish_epoch()
+                if signals.stop and not self._done():
+                    self._interrupt()
+        finally:
+            self.display.close()
+            self.log.close()
+        return self.run / checkpoint.BEST
+
+    def _train_epoch(self, signals: StopSignals) -> None:
+        self.network.train()
+        progress = self.progress
+        for records, velocity in self.train_feed.epoch(progress.epoch, progress.batch):
+            progress.loss_sum += self._step(records, velocity) * len(records)
+            progress.models += len(records)
+            progress.batch += 1
+            progress.step += 1
+            if signals.stop or self._budget_used() >= 1.0:
+                return
+            unsaved = time.monotonic() - self._saved_at
+            if unsaved >= 60.0 * self.config.checkpoint_minutes and progress.batch < self.train_feed.batches:
+                self._save(self.run / checkpoint.LAST)
+
+    def _step(self, records: Tensor, velocity: Tensor) -> float:
+        """One update of the weights; returns the loss of the batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        prediction = self._predict(records)
+        loss: Tensor = self.loss(prediction, self.normalization.unit_velocity(velocity))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._stop_not_finite("loss", value, records, velocity)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip = math.inf if self.config.clip is None else self.config.clip
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip))
+        if not math.isfinite(norm):
+            self._stop_not_finite("gradient", norm, records, velocity)
+        self.optimizer.step()
+        self.display.update(self._elapsed() if self.config.minutes is not None else self.progress.step + 1, value)
+        return value
+
+    def _predict(self, records: Tensor) -> Tensor:
+        """Maps in [0, 1], float32, `[batch, 1, nz, nx]`."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            output = self.network(self.normalization.encode_records(records))
+        return self.normalization.output_to_unit(output.float())
+
+    def _validate(self) -> tuple[float, float]:
+        """Mean loss, and mean absolute error in m/s, over the validation models."""
+        self.network.eval()
+        loss_sum = error_sum = 0.0
+        count = 0
+        low, high = self.normalization.velocity_range
+        with torch.inference_mode():
+            for records, velocity in self.validation_feed.epoch(0, 0):
+                prediction = self._predict(records)
+                target = self.normalization.unit_velocity(velocity)
+                loss_sum += float(self.loss(prediction, target)) * len(records)
+                error_sum += float((prediction - target).abs().mean()) * len(records)
+                count += len(records)
+        return loss_sum / count, error_sum / count * (high - low)
+
+    def _finish_epoch(self) -> None:
+        """Validation, the row of the log, and the checkpoints, in an order that a kill cannot confuse.
+
+        The row comes first: a kill before last.pt is written runs the epoch again, and `RunLog` then drops
+        the row.
+        """
+        progress = self.progress
+        loss, error = self._validate()
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the validation loss is {loss} after epoch {progress.epoch + 1}; {self._last_good()}"
+            )
+        row = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "batches": progress.batch,
+            "train_loss": progress.loss_sum / progress.models,
+            "validation_loss": loss,
+            "validation_mae": error,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "elapsed": round(self._elapsed(), 3),
+        }
+        self.log.append(row)
+        progress.epoch += 1
+        progress.batch, progress.models, progress.loss_sum = 0, 0, 0.0
+        best = loss < progress.best_loss
+        if best:
+            progress.best_loss, progress.best_epoch = loss, progress.epoch
+            self._save(self.run / checkpoint.BEST)
+        self._save(self.run / checkpoint.LAST)
+        total = "" if self.config.minutes is not None else f"/{self.config.epochs}"
+        self.display.line(
+            f"epoch {progress.epoch}{total}: training loss {row['train_loss']:.4f}, validation loss "
+            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {_clock(self._elapsed())}"
+        )
+
+    def _interrupt(self) -> None:
+        self._save(self.run / checkpoint.LAST)
+        where = f"epoch {self.progress.epoch + 1}, after batch {self.progress.batch} of {self.train_feed.batches}"
+        path = self.run / checkpoint.LAST
+        raise Interrupted(f"stopped in {where}; saved in {path}, resume goes on from there", path)
+
+    def _stop_not_finite(self, what: str, value: float, records: Tensor, velocity: Tensor) -> None:
+        if not bool(torch.isfinite(records).all()):
+            reason = "its records hold NaN or infinity: check the data"
+        elif not bool(torch.isfinite(velocity).all()):
+            reason = "its velocities hold NaN or infinity: check the data"
+        else:
+            reason = "the data are finite, so training diverged: lower lr or clip"
+        raise FloatingPointError(
+            f"the {what} is {value} in epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1} of "
+            f"{self.train_feed.batches}; {reason}; {self._last_good()}"
+        )
+
+    def _last_good(self) -> str:
+        return f"the last good state is {self.run / checkpoint.LAST}"
+
+    def _done(self) -> bool:
+        if self.config.minutes is not None:
+            return self._budget_used() >= 1.0 and self.progress.batch == 0 and self.progress.epoch > 0
+        return self.progress.epoch >= self.config.epochs
+
+    def _elapsed(self) -> float:
+        return self._elapsed_before + time.monotonic() - self._started
+
+    def _budget_used(self) -> float:
+        """Share of the wall-clock budget that is gone; 0 without a budget."""
+        return 0.0 if self.config.minutes is None else self._elapsed() / (60.0 * self.config.minutes)
+
+    def _learning_rate(self) -> float:
+        """Polynomial decay over the steps, or over the wall-clock budget."""
+        if self.config.minutes is not None:
+            behind = min(self._budget_used(), 1.0)
+        else:
+            behind = min(self.progress.step / (self.config.epochs * self.train_feed.batches), 1.0)
+        return float(self.config.lr * (1.0 - behind) ** self.config.power)
+
+    def _save(self, path: Path) -> None:
+        import seisfast
+
+        self.progress.elapsed = self._elapsed()
+        content: dict[str, Any] = {
+            "seisfast": seisfast.__version__,
+            "network": {"name": self.config.network, "options": self.config.network_options,
+                        "geometry": self.train_feed.geometry},
+            "model": self.network.state_dict(),
+            "normalization": self.normalization.to_dict(),
+            "survey": self.train_feed.survey,
+            "geology": self.train_feed.geology,
+            "config": self.config.to_dict(),
+            "epoch": self.progress.epoch,
+        }  # fmt: skip
+        if path.name == checkpoint.LAST:
+            content["optimizer"] = self.optimizer.state_dict()
+            content["progress"] = asdict(self.progress)
+            content["random"] = checkpoint.random_state(self.device)
+            content["train_models"] = self.train_feed.models
+            self._saved_at = time.monotonic()
+        checkpoint.save(path, content)
+
+
+def _network(config: TrainingConfig, feed: Feed) -> networks.Network:
+    try:
+        return networks.build(config.network, **feed.geometry, **config.network_options)
+    except TypeError as error:
+        raise ValueError(f"network_options do not fit {config.network}: {error}") from None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -1,0 +1,65 @@
+"""Whether a run may start or go on in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from seisfast.normalization import Normalization
+from seisfast.training import checkpoint
+from seisfast.training.config import TrainingConfig
+from seisfast.training.feed import Feed
+from seisfast.training.log import LOG_NAME
+
+# What a resumed run may change: none of these alters what the finished part of the run has computed.
+_CHANGEABLE = ("epochs", "minutes", "device", "checkpoint_minutes")
+
+
+def saved_run(run: Path, resume: bool | Literal["auto"]) -> dict[str, Any] | None:
+    """The content of last.pt when the run goes on, None when it begins.
+
+    Raises:
+        FileExistsError: the folder holds a run, but `resume` is False.
+        FileNotFoundError: there is no run, but `resume` is True.
+        ValueError: `resume` is something else.
+    """
+    if resume not in (True, False, "auto"):
+        raise ValueError(f'resume must be True, False or "auto", got {resume!r}')
+    if run.exists() and not run.is_dir():
+        raise FileExistsError(f"run_dir must be a folder, {run} is a file")
+    last = run / checkpoint.LAST
+    if last.is_file():
+        if resume is False:
+            raise FileExistsError(f"{run} already holds a run; resume it or choose another folder")
+        return checkpoint.load(last)
+    if resume is True:
+        raise FileNotFoundError(f"there is no run to resume in {run}: {last} is missing")
+    if (run / LOG_NAME).exists():
+        raise FileExistsError(f"{run} holds the log of a run without its {checkpoint.LAST}; choose another folder")
+    return None
+
+
+def check_same_run(
+    saved: dict[str, Any], config: TrainingConfig, feed: Feed, normalization: Normalization | None
+) -> None:
+    """Refuses to go on with other settings, data or units than those of the run.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    before, now = saved["config"], config.to_dict()
+    changed = [name for name in now if name not in _CHANGEABLE and before.get(name) != now[name]]
+    if changed:
+        text = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in changed)
+        raise ValueError(f"a resumed run keeps its settings, but {text}")
+    if (before["minutes"] is None) != (config.minutes is None):
+        raise ValueError("a resumed run keeps its kind of schedule: epochs or minutes")
+    geometry = saved["network"]["geometry"]
+    if geometry != feed.geometry or saved["survey"] != feed.survey or saved["train_models"] != feed.models:
+        raise ValueError(
+            f"a resumed run needs its training data ({saved['train_models']} models, {geometry}), "
+            f"got {feed.models} models, {feed.geometry}"
+            f"{'' if saved['survey'] == feed.survey else ', and another survey'}"
+        )
+    if normalization is not None and normalization.to_dict() != saved["normalization"]:
+        raise ValueError("a resumed run keeps its normalization, but another one was given")

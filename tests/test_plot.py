@@ -1,0 +1,199 @@
+"""Figures: axes the way the field draws them, one colour scale, symmetric clips, and refusals in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from small_data import SHAPE, SURVEY, small_survey
+
+from seisfast import plot
+
+mpl.use("Agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+RNG = np.random.default_rng(0)
+MODEL = RNG.uniform(1500.0, 4000.0, SHAPE)
+RECORDS = RNG.normal(size=(2, 40, 8))
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    pyplot.close("all")
+
+
+def labels(figure: Figure) -> list[str]:
+    return [text for ax in figure.findobj(Axes) for text in (ax.get_xlabel(), ax.get_ylabel()) if text]
+
+
+def test_a_velocity_model_has_depth_down_in_metres() -> None:
+    ax = plot.velocity(MODEL, spacing=(5.0, 10.0), title="Model")
+    assert isinstance(ax, Axes)
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("Distance (m)", "Depth (m)", "Model")
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert (left, right, bottom, top) == (-5.0, 235.0, 97.5, -2.5)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert ax.images[0].get_cmap().name == "viridis"
+    assert "Velocity (m/s)" in labels(ax.figure)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(ax.images[0].get_array(), MODEL)
+
+
+def test_a_survey_is_drawn_and_gives_the_metres() -> None:
+    ax = plot.velocity(torch.from_numpy(MODEL)[None, None], survey=SURVEY, cmap="jet", colorbar=False)
+    assert ax.images[0].get_cmap().name == "jet"
+    receivers, sources = ax.collections
+    assert len(receivers.get_offsets()) == 8
+    np.testing.assert_array_equal(sources.get_offsets(), [[50.0, 10.0], [180.0, 10.0]])
+    assert len(ax.figure.axes) == 1
+
+
+def test_without_a_spacing_axes_count_cells() -> None:
+    assert plot.velocity(MODEL).get_ylabel() == "Depth (cells)"
+
+
+def test_drawing_into_given_axes_makes_no_figure() -> None:
+    _, ax = pyplot.subplots()
+    before = pyplot.get_fignums()
+    assert plot.velocity(MODEL, ax=ax, colorbar=False) is ax
+    assert plot.gather(RECORDS[0], ax=ax) is ax
+    assert pyplot.get_fignums() == before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_comparison_has_one_scale_for_models_and_one_for_errors(count: int) -> None:
+    predictions = {f"net {k}": MODEL + 100.0 * (k + 1) * (-1) ** k for k in range(count)}
+    figure = plot.comparison(MODEL, predictions, spacing=10.0, title="Test")
+    images = [(ax.get_title(), ax.images[0]) for ax in figure.axes if ax.images]
+    models = [image for title, image in images if not title.startswith("Error")]
+    errors = [image for title, image in images if title.startswith("Error")]
+    assert (len(models), len(errors)) == (1 + count, count)
+    assert {image.get_clim() for image in models} == {(MODEL.min(), MODEL.max())}
+    assert len({image.get_clim() for image in errors}) == 1
+    low, high = errors[0].get_clim()
+    assert -low == high == pytest.approx(100.0 * count)
+    assert "Error, mean 100 m/s" in [title for title, _ in images]
+    assert {"Velocity (m/s)", "Predicted - true (m/s)", "Distance (m)", "Depth (m)"} <= set(labels(figure))
+
+
+def test_an_exact_prediction_and_given_limits_can_be_drawn() -> None:
+    figure = plot.comparison(MODEL, {"same": MODEL}, limits=(1000.0, 5000.0))
+    assert figure.axes[0].images[0].get_clim() == (1000.0, 5000.0)
+
+
+def test_profiles_go_down_through_chosen_columns() -> None:
+    figure = plot.profiles(MODEL, {"net": MODEL + 50.0}, spacing=10.0, columns=[0, 23])
+    assert [ax.get_title() for ax in figure.axes] == ["x = 0 m", "x = 230 m"]
+    for ax, column in zip(figure.axes, (0, 23), strict=True):
+        truth, predicted = ax.lines
+        np.testing.assert_array_equal(truth.get_xdata(), MODEL[:, column])
+        np.testing.assert_array_equal(predicted.get_xdata(), MODEL[:, column] + 50.0)
+        np.testing.assert_array_equal(truth.get_ydata(), np.arange(20) * 10.0)
+        assert ax.get_ylim() == (190.0, 0.0)
+    assert len(plot.profiles(MODEL, {"net": MODEL}).axes) == 4
+    assert len(plot.profiles(np.ones((1, 9)), {"net": np.ones((1, 9))}).axes) == 4
+
+
+def test_a_gather_has_time_down_and_a_symmetric_clip() -> None:
+    ax = plot.gather(RECORDS[0], survey=SURVEY, perc=95.0)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Receiver (m)", "Time (s)")
+    low, high = ax.images[0].get_clim()
+    assert -low == high == pytest.approx(np.percentile(np.abs(RECORDS[0]), 95.0))
+    np.testing.assert_allclose(ax.images[0].get_extent(), (-15.0, 225.0, 0.0395, -0.0005))
+    assert plot.gather(RECORDS[0]).get_xlabel() == "Receiver (number)"
+    assert plot.gather(np.zeros((4, 3))).images[0].get_clim() == (-1.0, 1.0)
+
+
+def test_uneven_receivers_are_numbered() -> None:
+    uneven = small_survey(receivers=[(1, ix) for ix in (0, 1, 2, 3, 4, 5, 6, 23)])
+    assert plot.gather(RECORDS[0], survey=uneven).get_xlabel() == "Receiver (number)"
+    single = small_survey(receivers=[(1, 4)])
+    assert plot.gather(RECORDS[0, :, :1], survey=single).get_xlabel() == "Receiver (number)"
+
+
+def test_gathers_share_their_clip() -> None:
+    records = RECORDS * np.array([1.0, 10.0])[:, None, None]
+    figure = plot.gathers(records, survey=SURVEY, title="Shots")
+    assert [ax.get_title() for ax in figure.axes] == ["Source at 50 m", "Source at 180 m"]
+    assert len({ax.images[0].get_clim() for ax in figure.axes}) == 1
+    assert [ax.get_title() for ax in plot.gathers(records, shots=[1]).axes] == ["Shot 1"]
+    many = plot.gathers(np.ones((20, 5, 3)))
+    assert [ax.get_title() for ax in many.axes] == [f"Shot {k}" for k in (0, 5, 10, 14, 19)]
+
+
+def write_log(folder: Path, values: list[float]) -> Path:
+    folder.mkdir()
+    rows = [
+        {"epoch": k, "train_loss": v, "validation_loss": v + 0.1, "elapsed": 30.0 * k} for k, v in enumerate(values, 1)
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_loss_curves_of_runs(tmp_path: Path) -> None:
+    one, two = write_log(tmp_path / "a", [3.0, 1.0, 2.0]), write_log(tmp_path / "b", [0.5])
+    ax = plot.losses({"A": one, "B": two / "log.jsonl"}, against="minutes")
+    assert ax.get_xlabel() == "Training time (minutes)"
+    assert ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "A, validation", "A, training", "B, validation", "B, training"
+    ]  # fmt: skip
+    best = ax.lines[2]
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([1.0], [1.1])
+    negative = plot.losses(write_log(tmp_path / "c", [-0.5, -0.6]))
+    assert (negative.get_yscale(), negative.get_xlabel()) == ("linear", "Epoch")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plot.velocity(MODEL[0]), r"model must be \[nz, nx\], got shape \[24\]"),
+        (lambda: plot.velocity(RECORDS), r"model must be \[nz, nx\], got shape \[2, 40, 8\]"),
+        (lambda: plot.velocity(np.zeros((0, 3))), "model must be"),
+        (lambda: plot.velocity(MODEL * np.nan), "model must be finite"),
+        (lambda: plot.velocity(MODEL.astype(complex)), "model must hold real numbers"),
+        (lambda: plot.velocity([["a"]]), "model must hold real numbers"),
+        (lambda: plot.velocity(MODEL, spacing=0.0), "spacing must be positive metres"),
+        (lambda: plot.velocity(MODEL, spacing=(10.0, float("nan"))), "spacing must be positive metres"),
+        (lambda: plot.comparison(MODEL, {}), "predictions must name at least one model"),
+        (lambda: plot.comparison(MODEL, {"net": MODEL[1:]}), r"predictions\['net'\] must have .* \[20, 24\]"),
+        (lambda: plot.profiles(MODEL, {"net": MODEL}, columns=[24]), r"columns must lie inside .*0 to 23"),
+        (lambda: plot.gather(RECORDS), r"record must be \[time, receivers\]"),
+        (lambda: plot.gather(RECORDS[0, 1:], survey=SURVEY), r"the survey's .* = \[40, 8\], got \[39, 8\]"),
+        (lambda: plot.gather(RECORDS[0], perc=0.0), r"perc must lie in \(0, 100\], got 0"),
+        (lambda: plot.gather(RECORDS[0], perc=101.0), "perc must lie in"),
+        (lambda: plot.gathers(RECORDS[0]), r"records must be \[shots, time, receivers\]"),
+        (lambda: plot.gathers(RECORDS, shots=[2]), "shots must lie between 0 and 1, got 2"),
+        (lambda: plot.gathers(RECORDS, shots=[]), "shots must name at least one shot"),
+        (lambda: plot.losses("somewhere", against="steps"), 'against must be "epoch" or "minutes"'),
+    ],
+)
+def test_what_is_refused(call: Any, message: str) -> None:  # noqa: ANN401
+    before = pyplot.get_fignums()
+    with pytest.raises(ValueError, match=message):
+        call()
+    assert pyplot.get_fignums() == before, "nothing is drawn before the checks"
+
+
+def test_logs_that_cannot_be_drawn(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no training log"):
+        plot.losses(tmp_path)
+    with pytest.raises(ValueError, match="holds no finished epoch yet"):
+        plot.losses({"A": write_log(tmp_path / "a", [])})
+
+
+def test_arrays_of_every_kind_can_be_drawn() -> None:
+    kinds: list[Any] = [MODEL.astype(np.float32), MODEL.astype(int), np.asfortranarray(MODEL), MODEL.tolist()]
+    kinds.append(torch.from_numpy(MODEL).requires_grad_())
+    drawn: list[NDArray[np.float64]] = [plot.velocity(kind).images[0].get_array() for kind in kinds]
+    for values in drawn:
+        np.testing.assert_allclose(values, MODEL, rtol=1e-3)
