@@ -14,6 +14,7 @@ from pathlib import Path
 
 import seisfast as sf
 from seisfast import evaluation, report
+from seisfast.prediction import load
 from seisfast.training import TrainingConfig, fit
 
 SHAPE = (64, 64)
@@ -40,9 +41,7 @@ def main() -> None:
     folder = sf.data.write(geology, survey(), args.run / "data", args.models, seed=1)
     done(f"{args.models} models simulated, {survey().shots} shots each, in {folder}")
 
-    train, validation, test = (
-        sf.data.StoredDataset(folder, part) for part in sf.geology.split(args.models)
-    )
+    train, validation, test = (sf.data.StoredDataset(folder, part) for part in sf.geology.split(args.models))
     best = {}
     for name, network in (("SeisInvNet", "seisinvnet"), ("ConvBaseline", "convbaseline")):
         config = TrainingConfig(
@@ -56,7 +55,7 @@ def main() -> None:
         best[name] = fit(config, train, validation, args.run / network, resume="auto")
         done(f"{name} trained for {args.minutes:g} minutes: {best[name]}")
 
-    result = evaluation.evaluate(best, test, training=train)
+    result = evaluation.evaluate({name: load(path) for name, path in best.items()}, test, training=train)
     print(result.table())
     page = report.write(result, args.run / "report.html")
     done(f"open {page}")

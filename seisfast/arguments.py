@@ -165,5 +165,11 @@ def ordinary_tensors() -> AbstractContextManager[object]:
     return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
 
 
+def rounded_down(value: float) -> float:
+    """Six significant digits, never above the value: a stated limit must itself be allowed."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 5)
+    return math.floor(value / unit) * unit
+
+
 def _not_cells(name: str, dtype: object) -> str:
     return f"{name} must be integer cells (iz, ix), got {dtype}; round them to the grid first"

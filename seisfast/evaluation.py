@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -157,8 +158,11 @@ def evaluate(
             f"References from {len(known)} training models: their mean cell by cell, and their median at "
             "each depth (no profile has a smaller mean absolute error on them)."
         )
+    edges = importlib.util.find_spec("skimage") is not None
+    if not edges:
+        notes.append('Soft F is left out: it needs scikit-image (pip install "seisfast[metrics]").')
     rows = {
-        name: metrics.evaluate(maps, truth, preset=preset, velocity_range=velocity_range)
+        name: metrics.evaluate(maps, truth, preset=preset, velocity_range=velocity_range, edges=edges)
         for name, maps in predictions.items()
     }
     survey = _survey(predictors, dataset)
@@ -176,7 +180,9 @@ def evaluate(
 
 def velocities(dataset: Pairs) -> Tensor:
     """All models of a data set, m/s, `[models, nz, nx]`."""
-    return torch.stack([dataset[k][1][0] for k in range(len(dataset))])
+    if isinstance(dataset, StoredDataset):
+        return torch.stack([dataset.velocity(k)[0] for k in range(len(dataset))])
+    return torch.stack([velocity[0] for _, velocity in dataset])
 
 
 def mean_model(velocity: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seisfast import _native
+from seisfast.arguments import rounded_down
 from seisfast.boundaries import CPML, Boundary, Sponge, faces_of
 from seisfast.ops.acoustic import Scheme, kept_bytes
 from seisfast.ops.derivatives import Simulate, is_transformed, needs_gradient
@@ -192,7 +193,7 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
     limit = survey.largest_dt(high, low)
     if survey.dt > limit:
         raise ValueError(
-            f"dt must not exceed {_rounded_down(limit):.6g} s for velocities up to {high:g} m/s on a spacing of "
+            f"dt must not exceed {rounded_down(limit):.6g} s for velocities up to {high:g} m/s on a spacing of "
             f"{survey.spacing[0]:g} x {survey.spacing[1]:g} m at order {survey.order} (CFL), got {survey.dt:g} s"
         )
     peak = survey.peak_frequency
@@ -213,12 +214,6 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
                 "third: the layer will reflect; set CPML(vmax=...)",
                 stacklevel=3,
             )
-
-
-def _rounded_down(value: float) -> float:
-    """Six significant digits, never above the value: a stated limit must itself be allowed."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 5)
-    return math.floor(value / unit) * unit
 
 
 def _plan(velocity: Tensor, survey: Survey, storage: Storage) -> Scheme:

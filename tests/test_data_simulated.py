@@ -50,9 +50,7 @@ def test_simulation_goes_on_in_the_middle() -> None:
     rest = list(dataset)
     assert len(rest) == 2
     assert all(
-        torch.equal(a, b)
-        for pair, other in zip(rest, whole[2:], strict=True)
-        for a, b in zip(pair, other, strict=True)
+        torch.equal(a, b) for pair, other in zip(rest, whole[2:], strict=True) for a, b in zip(pair, other, strict=True)
     )
     dataset.set_epoch(6)
     assert len(dataset) == 4

@@ -217,9 +217,7 @@ def test_a_missing_file_of_ours_is_named(stored: Path, tmp_path: Path) -> None:
 def test_an_exchanged_file_of_ours_is_named(stored: Path, tmp_path: Path) -> None:
     folder = copy_of(stored, tmp_path)
     np.save(folder / "model3.npy", np.zeros((4, 1, *SHAPE), F4))
-    with pytest.raises(
-        ValueError, match=r"model3\.npy must have the shape \[5, 1, 20, 24\] that dataset\.json states"
-    ):
+    with pytest.raises(ValueError, match=r"model3\.npy must have the shape \[5, 1, 20, 24\] that dataset\.json states"):
         StoredDataset(folder)
 
 
@@ -237,9 +235,7 @@ def test_a_generator_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_dataset(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"holds no dataset: expected dataset\.json, or pairs like data1\.npy"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"holds no dataset: expected dataset\.json, or pairs like data1\.npy"):
         StoredDataset(tmp_path)
     with pytest.raises(FileNotFoundError, match="folder does not exist"):
         StoredDataset(tmp_path / "nowhere")
@@ -309,8 +305,6 @@ def test_batches_in_their_own_order(stored: Path) -> None:
         ),
     ],
 )
-def test_bad_places(
-    stored: Path, make: Callable[[Path], object], error: type[Exception], message: str
-) -> None:
+def test_bad_places(stored: Path, make: Callable[[Path], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make(stored)

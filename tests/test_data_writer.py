@@ -220,9 +220,7 @@ def test_too_little_room_is_told_before_work(tmp_path: Path, monkeypatch: pytest
     usage = namedtuple("usage", ["total", "used", "free"])
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 5_000, 5_000))
     stride = 4 * (2 * 40 * 8 + 20 * 24)
-    with pytest.raises(
-        OSError, match=rf"too little room .* {1000 * stride:,} bytes .* needed, 5,000 bytes"
-    ) as caught:
+    with pytest.raises(OSError, match=rf"too little room .* {1000 * stride:,} bytes .* needed, 5,000 bytes") as caught:
         write(GEOLOGY, SURVEY, tmp_path / "new", 1000, progress=False)
     assert caught.value.errno == errno.ENOSPC
     assert not list((tmp_path / "new").glob("data*"))
@@ -265,9 +263,7 @@ def test_other_settings_are_refused(stored: Path, changes: dict[str, object], me
 
 
 def test_all_differences_are_named(stored: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"survey\.order is 4, asked for 2; seed is 4, asked for 0; count is 25"
-    ):
+    with pytest.raises(ValueError, match=r"survey\.order is 4, asked for 2; seed is 4, asked for 0; count is 25"):
         write(GEOLOGY, small_survey(order=2), stored, 9, per_file=10, progress=False)
 
 
@@ -277,9 +273,7 @@ def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
         write(GEOLOGY, SURVEY, tmp_path, 3, progress=False)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": "zarr"}', '{"format": "seisfast dataset 1"}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "zarr"}', '{"format": "seisfast dataset 1"}'])
 def test_a_damaged_manifest_is_named(stored: Path, tmp_path: Path, text: str) -> None:
     folder = copy_of(stored, tmp_path)
     (folder / "dataset.json").write_text(text)
@@ -330,9 +324,7 @@ def test_progress_bar_counts_models(tmp_path: Path, capfd: pytest.CaptureFixture
         (lambda f: write(GEOLOGY, SURVEY, f, 3, seed=-1), ValueError, "seed must lie in"),
     ],
 )
-def test_bad_arguments(
-    tmp_path: Path, make: Callable[[Path], object], error: type[Exception], message: str
-) -> None:
+def test_bad_arguments(tmp_path: Path, make: Callable[[Path], object], error: type[Exception], message: str) -> None:
     folder = tmp_path / "new"
     with pytest.raises(error, match=message):
         make(folder)

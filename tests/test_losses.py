@@ -57,9 +57,7 @@ def test_released_loss(maps: tuple[Tensor, Tensor]) -> None:
     assert losses.build("seisinvnet_released") == losses.SeisInvNetReleased(repeat_last_level=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("l1", 0.0), ("l2", 0.0), ("l2_ssim", -1.0), ("seisinvnet_released", 0.0)]
-)
+@pytest.mark.parametrize(("name", "least"), [("l1", 0.0), ("l2", 0.0), ("l2_ssim", -1.0), ("seisinvnet_released", 0.0)])
 class TestEveryLoss:
     """What every loss promises."""
 
@@ -79,9 +77,7 @@ class TestEveryLoss:
         slope = float(ahead - behind) / 2e-6
         assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
-    def test_descending_it_reaches_the_truth(
-        self, name: str, least: float, maps: tuple[Tensor, Tensor]
-    ) -> None:
+    def test_descending_it_reaches_the_truth(self, name: str, least: float, maps: tuple[Tensor, Tensor]) -> None:
         prediction = torch.full_like(maps[1], 0.5).requires_grad_()
         optimiser = torch.optim.Adam([prediction], 0.05)
         loss = losses.build(name)

@@ -118,9 +118,7 @@ class TestEvaluate:
 
     def test_predictions_that_require_grad(self) -> None:
         prediction, truth = layered()
-        assert metrics.evaluate(prediction.requires_grad_(), truth) == metrics.evaluate(
-            prediction.detach(), truth
-        )
+        assert metrics.evaluate(prediction.requires_grad_(), truth) == metrics.evaluate(prediction.detach(), truth)
 
 
 class TestSoftF:

@@ -21,9 +21,7 @@ def test_velocity_maps() -> None:
     velocity = torch.tensor([1500.0, 3000.0, 4500.0, 4800.0])
     torch.testing.assert_close(EXAMPLE.unit_velocity(velocity), torch.tensor([0.0, 0.5, 1.0, 1.1]))
     torch.testing.assert_close(EXAMPLE.encode_velocity(velocity), torch.tensor([-1.0, 0.0, 1.0, 1.2]))
-    torch.testing.assert_close(
-        EXAMPLE.output_to_unit(torch.tensor([-1.0, 0.0, 1.0])), torch.tensor([0, 0.5, 1])
-    )
+    torch.testing.assert_close(EXAMPLE.output_to_unit(torch.tensor([-1.0, 0.0, 1.0])), torch.tensor([0, 0.5, 1]))
 
 
 @pytest.mark.parametrize("output_range", [(0.0, 1.0), (-1.0, 1.0)])

@@ -93,9 +93,7 @@ class TestAgainstOtherPackages:
         other = pytest.importorskip("pytorch_msssim")
         x, y = rough_maps(3, 1, 176, 208)
         # That package rounds its window to float32.
-        assert float(ssim(x, y, padding="valid")) == pytest.approx(
-            float(other.ssim(x, y, data_range=1.0)), abs=1e-6
-        )
+        assert float(ssim(x, y, padding="valid")) == pytest.approx(float(other.ssim(x, y, data_range=1.0)), abs=1e-6)
         assert float(msssim(x, y)) == pytest.approx(float(other.ms_ssim(x, y, data_range=1.0)), abs=1e-6)
 
 
@@ -105,9 +103,7 @@ class TestProperties:
     @pytest.mark.parametrize("padding", ["zero", "valid", "reflect"])
     def test_symmetric_and_at_most_one(self, padding: Padding) -> None:
         x, y = rough_maps(2, 1, 20, 24)
-        assert float(ssim(x, y, padding=padding)) == pytest.approx(
-            float(ssim(y, x, padding=padding)), abs=1e-14
-        )
+        assert float(ssim(x, y, padding=padding)) == pytest.approx(float(ssim(y, x, padding=padding)), abs=1e-14)
         assert float(ssim(x, y, padding=padding)) < 1
         assert float(ssim(x, x, padding=padding)) == pytest.approx(1, abs=1e-14)
         assert float(ssim(x, 1 - x, padding=padding)) < 0.5

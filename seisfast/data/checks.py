@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from seisfast.arguments import rounded_down
 from seisfast.geology import Geology
 from seisfast.survey import Survey
 
@@ -29,8 +30,8 @@ def check_pair(geology: Geology, survey: Survey) -> None:
     largest = survey.largest_dt(fastest, fastest)
     if survey.dt > largest:
         raise ValueError(
-            f"survey.dt must be at most {largest:.3g} s for the geology's fastest velocity, {fastest:g} m/s, "
-            f"got {survey.dt:g} s"
+            f"survey.dt must be at most {rounded_down(largest):.6g} s for the geology's fastest velocity, "
+            f"{fastest:g} m/s, got {survey.dt:g} s"
         )
 
 

@@ -89,9 +89,7 @@ class SimulatedDataset(IterableDataset[tuple[Tensor, Tensor]]):
         seed = derived_seed(self.seed, self.epoch)
         starts = range(self.start_batch * self.batch_size, self.count, self.batch_size)
         for start in starts[first::step]:
-            velocity = self.geology(range(start, min(start + self.batch_size, self.count)), seed).to(
-                self.device
-            )
+            velocity = self.geology(range(start, min(start + self.batch_size, self.count)), seed).to(self.device)
             with torch.no_grad():
                 records = simulate(velocity, self.survey)
             yield records, velocity[:, None]

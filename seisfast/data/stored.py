@@ -83,13 +83,21 @@ class StoredDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Record `[shots, time, receivers]` and velocity `[1, nz, nx]` of one model, float32 copies."""
+        (data, model), row = self._place(index)
+        return self._copy(data, row), self._copy(model, row)
+
+    def velocity(self, index: int) -> Tensor:
+        """Velocity `[1, nz, nx]` of one model; its record is not read."""
+        (_, model), row = self._place(index)
+        return self._copy(model, row)
+
+    def _place(self, index: int) -> tuple[tuple[Path, Path], int]:
         number = self._indices[index]
-        place = bisect.bisect_right(self._ends, number)
-        row = number - (self._ends[place - 1] if place else 0)
-        record, velocity = (
-            np.array(self._map(path)[row], dtype=np.float32, order="C") for path in self._pairs[place]
-        )
-        return torch.from_numpy(record), torch.from_numpy(velocity)
+        pair = bisect.bisect_right(self._ends, number)
+        return self._pairs[pair], number - (self._ends[pair - 1] if pair else 0)
+
+    def _copy(self, path: Path, row: int) -> Tensor:
+        return torch.from_numpy(np.array(self._map(path)[row], dtype=np.float32, order="C"))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
@@ -224,11 +232,7 @@ def _numbered(folder: Path, name: str) -> dict[tuple[int, ...], Path]:
     pattern = re.compile(re.escape(name) + r"(\d+(?:_\d+)*)\.npy")
     for place in (folder, folder / name):
         if place.is_dir():
-            found = {
-                match[1]: place / match[0]
-                for path in place.iterdir()
-                if (match := pattern.fullmatch(path.name))
-            }
+            found = {match[1]: place / match[0] for path in place.iterdir() if (match := pattern.fullmatch(path.name))}
             if found:
                 return {tuple(map(int, key.split("_"))): path for key, path in found.items()}
     return {}

@@ -70,8 +70,7 @@ def write(
     """
     check_pair(geology, survey)
     count, per_file, batch = (
-        check_count(name, value)
-        for name, value in (("count", count), ("per_file", per_file), ("batch", batch))
+        check_count(name, value) for name, value in (("count", count), ("per_file", per_file), ("batch", batch))
     )
     plan = Manifest.plan(geology, survey, count, check_seed(seed), per_file)
     target = Path(folder)
@@ -177,9 +176,7 @@ class _Pair:
                 self._count(self.done)
                 while self.done < self.models:
                     stop = min(self.done + batch, self.models)
-                    velocity = geology(
-                        range(self.first + self.done, self.first + stop), self.manifest.settings["seed"]
-                    )
+                    velocity = geology(range(self.first + self.done, self.first + stop), self.manifest.settings["seed"])
                     with torch.no_grad():
                         records = simulate(velocity.to(device), survey).to("cpu", torch.float32)
                     _append(data, records.contiguous().numpy().data)
@@ -255,9 +252,7 @@ def _only_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BlockingIOError(
-                error.errno, "another process is writing this dataset", str(folder)
-            ) from error
+            raise BlockingIOError(error.errno, "another process is writing this dataset", str(folder)) from error
         except OSError as error:
             # Some network file systems have no locks; there the user must take care.
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
@@ -276,7 +271,5 @@ def _bar(count: int, ready: int, progress: bool) -> Iterator[Callable[[int], obj
     except ImportError:
         yield int
         return
-    with tqdm(
-        total=count, initial=ready, unit=" models", desc="simulate", dynamic_ncols=True, disable=None
-    ) as bar:
+    with tqdm(total=count, initial=ready, unit=" models", desc="simulate", dynamic_ncols=True, disable=None) as bar:
         yield bar.update

@@ -66,9 +66,7 @@ class CurveFault(Geology):
         pick_faults, pick_folds, pick_block, *pick_section = uniform
         faults = torch.tensor(self.faults)[index % len(self.faults)]
         layers = torch.tensor(self.layers)[index // len(self.faults) % len(self.layers)]
-        z, x, moved = _before_faulting(
-            *_cells(self.shape), faults, pick_faults.view(len(index), -1, PER_FAULT)
-        )
+        z, x, moved = _before_faulting(*_cells(self.shape), faults, pick_faults.view(len(index), -1, PER_FAULT))
         other = moved & (pick_block[:, 0] < STRIKE_SLIP)[:, None, None]
         x = x + other * _column(between(pick_block[:, 1], -0.25, 0.25))
         depth = z - _folding(x, pick_folds)

@@ -46,9 +46,7 @@ class SeisInv(Geology):
         growth(self.velocity, max(self.interfaces) + 1, CONTRAST)
         if self.shape[0] <= max(self.interfaces):
             most = max(self.interfaces)
-            raise ValueError(
-                f"shape needs more rows than interfaces, got nz={self.shape[0]} for {most} interfaces"
-            )
+            raise ValueError(f"shape needs more rows than interfaces, got nz={self.shape[0]} for {most} interfaces")
 
     def _draws(self) -> list[int]:
         most = max(self.interfaces)

@@ -58,9 +58,7 @@ class Network(nn.Module):
         self.time_stride = _whole("time_stride", time_stride, 1)
         self.used_samples = math.ceil(self.samples / self.time_stride)
         if self.used_samples < 2:
-            raise ValueError(
-                f"time_stride must leave at least 2 of {self.samples} samples, got {time_stride}"
-            )
+            raise ValueError(f"time_stride must leave at least 2 of {self.samples} samples, got {time_stride}")
 
     @property
     def geometry(self) -> dict[str, Any]:
