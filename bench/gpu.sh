@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, in stages of a few minutes each: build, tests marked gpu, compute-sanitizer,
+# What only a GPU can show, in stages of a few minutes each: build, tests marked gpu, compute-sanitizer,
 # benchmarks; a short table comes last. Needs nvcc, CMake, ninja, and a Python with torch (CUDA), pybind11 and pytest.
 #
 #   bash bench/gpu.sh                 all stages

@@ -140,7 +140,7 @@ def samples(wavelet: Any, shots: int, per_shot: int, nt: int) -> Tensor:  # noqa
     if not isinstance(given, Tensor):
         if given.dtype not in (np.float32, np.float64):
             raise TypeError(f"wavelet must be float32 or float64, got {given.dtype}")
-        given = torch.from_numpy(given)
+        given = torch.from_numpy(np.array(given))
     if given.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"wavelet must be float32 or float64, got {given.dtype}")
     forms = {1: (nt,), 2: (shots, nt), 3: (shots, per_shot, nt)}

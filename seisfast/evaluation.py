@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -158,7 +157,7 @@ def evaluate(
             f"References from {len(known)} training models: their mean cell by cell, and their median at "
             "each depth (no profile has a smaller mean absolute error on them)."
         )
-    edges = importlib.util.find_spec("skimage") is not None
+    edges = metrics.edges_available()
     if not edges:
         notes.append('Soft F is left out: it needs scikit-image (pip install "seisfast[metrics]").')
     rows = {

@@ -7,6 +7,7 @@ never share a table.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -279,6 +280,11 @@ def _check_finite(name: str, maps: Tensor) -> None:
     if not bool(finite.all()):
         first = int((~finite).nonzero()[0, 0])
         raise ValueError(f"{name} must be finite, got NaN or infinite values, first in map {first}")
+
+
+def edges_available() -> bool:
+    """Whether scikit-image, which soft F needs, is installed."""
+    return importlib.util.find_spec("skimage") is not None
 
 
 def _import_canny() -> Callable[..., Any]:

@@ -149,10 +149,20 @@ def choose_engine(engine: str, device: torch.device) -> str:
         raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}")
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"velocity must be on the CPU or a CUDA device, got {device}")
+    if device.type == "cuda" and not has_cuda_engine():
+        raise ValueError(
+            f"velocity is on {device}, but this build of seisfast has no CUDA engine: move it to the CPU, or install "
+            "nvcc and seisfast again"
+        )
     here = "cpu" if device.type == "cpu" else "plain"
     if engine not in ("auto", here):
         raise ValueError(f"engine {engine!r} does not run on {device}; this version has {here!r} there")
     return here
+
+
+def has_cuda_engine() -> bool:
+    """Whether this build of seisfast can run on CUDA tensors."""
+    return bool(_native.build_info()["cuda"])
 
 
 def describe_engine(shape: tuple[int, int], boundary: Boundary | None = None, order: int = 4) -> str:

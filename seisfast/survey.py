@@ -70,6 +70,8 @@ class Survey:
     order: int
     boundary: Boundary
     receivers_repeat: bool
+    peak_frequency: float
+    """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz (0 for a silent one)."""
     _extent: dict[str, tuple[int, int, int, int]]
     _cache: dict[Any, Any]
 
@@ -108,6 +110,7 @@ class Survey:
                 f"got {self.receivers.shape[0]} sets"
             )
         put(self, "wavelet", samples(wavelet, self.shots, self.sources.shape[1], self.nt))
+        put(self, "peak_frequency", _peak_frequency(self.wavelet, self.dt))
         put(self, "shape", None)
         put(self, "_cache", {})
         if shape is not None:
@@ -142,18 +145,6 @@ class Survey:
     def free_surface(self) -> bool:
         """Whether the top face is free."""
         return isinstance(self.boundary, Faces) and isinstance(self.boundary.top, Free)
-
-    @property
-    def peak_frequency(self) -> float:
-        """Frequency at which the mean amplitude spectrum of the wavelets is largest, Hz (0 for a silent one)."""
-        cached: float | None = self._cache.get("peak")
-        if cached is None:
-            length = max(4 * self.nt, 256)
-            flat = self.wavelet.detach().to("cpu", torch.float64).reshape(-1, self.nt)
-            spectrum = torch.fft.rfft(flat, n=length).abs().mean(0)
-            cached = float(spectrum.argmax()) / (length * self.dt)
-            self._cache["peak"] = cached
-        return cached
 
     def padded_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Cells of the grid that the wave runs on, layers included."""
@@ -367,7 +358,8 @@ class Survey:
         for name in ("shape", "spacing"):
             values[name] = None if values[name] is None else tuple(values[name])
         values["boundary"] = boundary_from_dict(values["boundary"])
-        values["wavelet"] = torch.tensor(values["wavelet"], dtype=torch.float64)
+        if not isinstance(values["wavelet"], Tensor):
+            values["wavelet"] = torch.tensor(values["wavelet"], dtype=torch.float64)
         return cls(**values)
 
     def __eq__(self, other: object) -> bool:
@@ -376,7 +368,7 @@ class Survey:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Survey.from_dict, (self.to_dict(),))
+        return (_rebuilt, (self.to_dict(), self.wavelet.dtype, self.wavelet.requires_grad))
 
     def __repr__(self) -> str:
         grid = "any grid" if self.shape is None else _by(self.shape) + " cells"
@@ -385,6 +377,19 @@ class Survey:
             f"{self.receivers_per_shot} receivers, {self.nt} samples of {self.dt * 1e3:g} ms, "
             f"order {self.order}, {self.boundary})"
         )
+
+
+def _peak_frequency(wavelet: Tensor, dt: float) -> float:
+    """Where the mean amplitude spectrum of wavelets `[..., time]` is largest, Hz."""
+    length = max(4 * wavelet.shape[-1], 256)
+    flat = wavelet.detach().to("cpu", torch.float64).reshape(-1, wavelet.shape[-1])
+    return float(torch.fft.rfft(flat, n=length).abs().mean(0).argmax()) / (length * dt)
+
+
+def _rebuilt(description: dict[str, Any], dtype: torch.dtype, requires_grad: bool) -> Survey:
+    """A survey from `to_dict`, its wavelet in its own dtype, for copies and pickles."""
+    wavelet = torch.tensor(description["wavelet"], dtype=dtype, requires_grad=requires_grad)
+    return Survey.from_dict({**description, "wavelet": wavelet})
 
 
 def second_weights(order: int) -> list[float]:

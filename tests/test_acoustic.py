@@ -13,6 +13,7 @@ from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_v
 from torch import Tensor
 
 import seisfast as sf
+from seisfast import _native
 from seisfast.propagator import ENGINES, choose_engine, describe_engine, segment_length
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-5}
@@ -462,13 +463,17 @@ def test_check_passes_finite_records_on_and_names_others() -> None:
 # -- engines -----------------------------------------------------------------------------------------------------------
 
 
-def test_engine_names() -> None:
+def test_engine_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "build_info", lambda: {"cuda": True})
     cpu, cuda = torch.device("cpu"), torch.device("cuda:0")
     assert choose_engine("auto", cpu) == choose_engine("cpu", cpu) == "cpu"
     assert choose_engine("auto", cuda) == choose_engine("plain", cuda) == "plain"
     assert ENGINES == ("auto", "plain", "resident", "cluster", "tiled", "cpu")
     with pytest.raises(ValueError, match="engine 'cpu' does not run on cuda:0; this version has 'plain' there"):
         choose_engine("cpu", cuda)
+    monkeypatch.setattr(_native, "build_info", lambda: {"cuda": False})
+    with pytest.raises(ValueError, match="this build of seisfast has no CUDA engine"):
+        choose_engine("auto", cuda)
     survey = small_survey()
     velocity = small_velocity(2, 14, 17)
     assert torch.equal(sf.simulate(velocity, survey, engine="cpu"), sf.simulate(velocity, survey))

@@ -330,3 +330,19 @@ def test_double_backward(boundary: str) -> None:
         return torch.autograd.grad(grad.square().sum(), (velocity, wavelet))
 
     agree(gradient_of_gradient_norm)
+
+
+def test_compile_with_every_second_step_on_a_fresh_survey() -> None:
+    survey = sf.Survey(
+        shape=(12, 14),
+        spacing=10.0,
+        dt=1e-3,
+        nt=20,
+        sources=[(2, 3)],
+        receivers=[(1, 5)],
+        wavelet=sf.wavelets.ricker(15.0, 1e-3, 20),
+    )
+    storage = sf.Storage(every=2)
+    compiled = torch.compile(lambda v: sf.simulate(v, survey, storage=storage), fullgraph=True, backend="aot_eager")
+    velocity = torch.full((12, 14), 2000.0, requires_grad=True)
+    assert torch.equal(compiled(velocity), sf.simulate(velocity, survey, storage=storage))

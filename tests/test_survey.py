@@ -369,3 +369,18 @@ def test_a_periodic_grid_must_be_wider_than_the_stencil() -> None:
 def test_presets_and_text_forms_refuse(make: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_copy_keeps_a_trainable_wavelet() -> None:
+    pulse = sf.wavelets.ricker(15.0, 1e-3, 40).float().requires_grad_()
+    survey = sf.Survey(spacing=10.0, dt=1e-3, nt=40, sources=[(1, 1)], receivers=[(1, 3)], wavelet=pulse)
+    copied = copy.deepcopy(survey)
+    assert copied == survey
+    assert copied.wavelet.dtype == torch.float32
+    assert copied.wavelet.requires_grad
+
+
+def test_a_reversed_numpy_wavelet_is_taken() -> None:
+    pulse = np.arange(40.0)[::-1]
+    survey = sf.Survey(spacing=10.0, dt=1e-3, nt=40, sources=[(1, 1)], receivers=[(1, 3)], wavelet=pulse)
+    assert survey.wavelet[0] == 39.0

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -49,7 +50,11 @@ void over_jobs(int jobs, int threads, int64_t workspace, Run run) {
     }
   };
   std::vector<std::thread> others;
-  for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(work);
+  others.reserve(size_t(std::max(threads, 1)));
+  try {
+    for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(work);
+  } catch (const std::system_error&) {  // no more threads to be had: those that started do the work
+  }
   work();
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);

@@ -59,7 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    except (ValueError, TypeError, ArithmeticError, RuntimeError, OSError, ImportError) as error:
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        RuntimeError,
+        LookupError,
+        MemoryError,
+        OSError,
+        ImportError,
+    ) as error:
         print(f"seisfast: error: {one_line(error)}", file=sys.stderr)
         return 2
     return 0

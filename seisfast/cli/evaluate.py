@@ -58,12 +58,15 @@ def run(options: Namespace) -> None:
         raise ValueError(f"--examples must be at least 1, got {options.examples}")
     predictors = name_predictors([prediction.load(path, device=options.device) for path in options.checkpoint])
     whole = data.StoredDataset(options.data)
-    split = geology.split(len(whole))
-    parts = {"train": split[0], "validation": split[1], "test": split[2], "all": range(len(whole))}
-    train = None if options.split == "all" else data.StoredDataset(options.data, split[0])
+    if options.split == "all":
+        part, train = whole, None
+    else:
+        parts = dict(zip(("train", "validation", "test"), geology.split(len(whole)), strict=True))
+        part = data.StoredDataset(options.data, parts[options.split])
+        train = data.StoredDataset(options.data, parts["train"])
     result = evaluation.evaluate(
         predictors,
-        data.StoredDataset(options.data, parts[options.split]),
+        part,
         training=train,
         preset=options.preset,
         misfit=options.misfit,

@@ -64,7 +64,9 @@ def run(options: Namespace) -> None:
     print(f"{file}: {list(velocity.shape)}, {float(velocity.min()):.0f} to {float(velocity.max()):.0f} m/s")
     if truth is not None:
         limits = predictor.normalization.velocity_range
-        values = metrics.evaluate(velocity, truth, preset=options.preset, velocity_range=limits)
+        values = metrics.evaluate(
+            velocity, truth, preset=options.preset, velocity_range=limits, edges=metrics.edges_available()
+        )
         print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
     if predictor.survey is not None and options.misfit:
         limited = velocity.clamp(*predictor.normalization.velocity_range)

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from seisfast.cli.files import check_output, load_array, load_models, save_array
 from seisfast.cli.geologies import add_geology_arguments, make_geology
-from seisfast.cli.surveys import add_survey_arguments, make_survey
-from seisfast.training.config import resolve_device
+from seisfast.cli.surveys import add_survey_arguments, make_survey, simulation_device
 
 DESCRIPTION = (
     "Simulate acoustic records. With --geology: makes random velocity models and their records, in "
@@ -69,7 +68,7 @@ def _data_set(options: Namespace) -> None:
         options.output,
         options.count,
         seed=options.seed,
-        device=resolve_device(options.device),
+        device=simulation_device(options.device),
         per_file=options.per_file,
     )
     print(f"{folder}: {options.count} models of {geology.name} with records of {survey}")
@@ -84,7 +83,7 @@ def _one_file(options: Namespace) -> None:
     if options.output is not None:
         check_output(options.output, ".npy")
     dtype = torch.float32 if options.dtype == "float32" else torch.float64
-    velocity = load_models("--velocity", options.velocity).to(resolve_device(options.device), dtype)
+    velocity = load_models("--velocity", options.velocity).to(simulation_device(options.device), dtype)
     shape = (int(velocity.shape[-2]), int(velocity.shape[-1]))
     survey = make_survey(options, shape)
     reference = None if options.compare is None else _reference(options.compare, velocity, survey)

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from seisfast.propagator import has_cuda_engine
 from seisfast.survey import Survey
+from seisfast.training.config import resolve_device
 from seisfast.wavelets import ricker
 
 PRESETS = ("seisinv", "openfwi")
@@ -43,6 +46,12 @@ def add_survey_arguments(parser: ArgumentParser) -> None:
         help="columns of the receivers, START:STOP:STEP, for example 95:190:3",
     )
     group.add_argument("--depth", type=int | None, default=None, help="row of the sources and receivers given so")
+
+
+def simulation_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where torch and this build of seisfast both have one."""
+    auto = name == "auto" and not has_cuda_engine()
+    return resolve_device("cpu" if auto else name)
 
 
 def make_survey(options: Namespace, shape: tuple[int, int]) -> Survey:

@@ -12,8 +12,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from seisfast.cli.geologies import add_geology_arguments, make_geology
-from seisfast.cli.surveys import add_survey_arguments, make_survey
-from seisfast.training.config import TrainingConfig, resolve_device
+from seisfast.cli.surveys import add_survey_arguments, make_survey, simulation_device
+from seisfast.training.config import TrainingConfig
 
 DESCRIPTION = (
     "Train a network. The data are either a folder (--data), split 10:1:1 into training, validation and "
@@ -94,7 +94,7 @@ def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, dict[st
         return *parts, {"data": options.data}
     family = make_geology(options)
     survey = make_survey(options, family.shape)
-    shared: dict[str, Any] = {"batch_size": config.batch_size, "device": resolve_device(config.device)}
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "device": simulation_device(config.device)}
     train_set = data.SimulatedDataset(family, survey, options.count, seed=config.seed, **shared)
     validation_set = data.SimulatedDataset(family, survey, options.validation_count, seed=config.seed + 1, **shared)
     names = ["geology", "geology_options", "count", "validation_count"]

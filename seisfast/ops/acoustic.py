@@ -177,7 +177,8 @@ def _run(
     *, adjoint: bool, **arrays: Tensor,
 ) -> None:  # fmt: skip
     """Hand the addresses to the extension. Every array in `arrays` is contiguous; others are made so here."""
-    velocity, sources, receivers = velocity.contiguous(), sources.contiguous(), receivers.contiguous()
+    velocity, profile = velocity.contiguous(), profile.contiguous()
+    sources, receivers = sources.contiguous(), receivers.contiguous()
     if wavelet.stride(3) != 1:
         wavelet = wavelet.contiguous()
     slowest = velocity.amin((1, 2)) if plan.sponge else velocity.new_empty(0)
