@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="folder of all results")
     parser.add_argument("--models", type=int, default=2400, help="models in all, split 10:1:1")
-    parser.add_argument("--minutes", type=float, default=2.75, help="training time of each network")
+    parser.add_argument("--minutes", type=float, default=3.0, help="training time of each network")
     args = parser.parse_args()
     start = time.perf_counter()
 
@@ -50,7 +50,12 @@ def main() -> None:
     best = {}
     for name, (network, chosen) in networks.items():
         config = TrainingConfig(
-            network=network, network_options=chosen, minutes=args.minutes, batch_size=8, lr=2e-3, seed=0
+            network=network,
+            network_options=chosen,
+            minutes=args.minutes,
+            batch_size=8,
+            lr=4e-3,
+            data_transform="log",  # lifts the reflections beside the direct wave
         )
         best[name] = fit(config, train, validation, args.run / network, resume="auto")
         done(f"{name} trained for {args.minutes:g} minutes: {best[name]}")

@@ -31,7 +31,8 @@ class TrainingConfig:
         lr: learning rate of Adam at the start.
         power: the rate falls as (1 - progress) to this power.
         clip: largest norm of the gradient; longer ones are scaled down to it (null: never).
-        precision: "float32", "bf16" (autocast), or "auto": bf16 on a GPU that has it, else float32.
+        precision: "float32", "bf16" (autocast), or "auto": bf16 on a GPU that has it, else float32. (With bf16 on a
+            CPU torch 2.13 was seen to give NaN gradients for convolutions over very small maps; training stops then.)
         device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:1".
         seed: start of all random numbers: weights, order of the models, dropout.
         data_transform: "linear" or "log" amplitudes, both scaled to [-1, 1].
