@@ -36,6 +36,8 @@ Acoustic<T> params(const py::dict& d) {
   p.order = int(number("order"));
   p.models = int(number("models"));
   p.shots = int(number("shots"));
+  p.first = int(number("first"));
+  p.count = int(number("count"));
   p.per_shot = int(number("per_shot"));
   p.receivers = int(number("receivers"));
   p.nt = int(number("nt"));
@@ -73,6 +75,8 @@ Acoustic<T> params(const py::dict& d) {
   p.workspace = as<void>(address("workspace"));
   if (p.order < 2 || p.order > 2 * kMaxReach || p.order % 2 || p.every < 1 || p.segment < 1)
     throw std::invalid_argument("order must be 2, 4, 6 or 8, every and segment at least 1");
+  if (p.first < 0 || p.count < 1 || p.count > p.jobs() - p.first)
+    throw std::invalid_argument("first and count must name jobs among models * shots");
   return p;
 }
 
@@ -108,8 +112,10 @@ py::dict build_info() {
 PYBIND11_MODULE(_C, m) {
   m.doc() = "Compiled kernels of seisfast";
   m.def("build_info", &build_info, "How this extension was built and which CPU vector level runs here.");
-  m.def("acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "threads"_a, "stream"_a,
-        "Run all time steps of all shots, forward or transposed, on the arrays whose addresses `params` holds.");
+  m.def(
+      "acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "threads"_a, "stream"_a,
+      "Run all time steps of `count` jobs (model * shots + shot) from `first` on, forward or transposed, on the arrays "
+      "whose addresses `params` holds.");
   m.def("acoustic_workspace", &acoustic_workspace, py::kw_only(), "params"_a, "adjoint"_a,
         "Elements per shot that the CUDA engine works in.");
 }

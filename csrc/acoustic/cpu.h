@@ -31,7 +31,7 @@ SEISFAST_DECLARE_LEVEL(avx512)
 template <class T>
 CpuEngine<T> cpu_engine(int order);
 
-// Both run all shots, `threads` at a time, each through all its time steps. Throw std::bad_alloc.
+// Both run the jobs of the call, `threads` at a time, each through all its time steps. Throw std::bad_alloc.
 template <class T>
 void cpu_forward(const Acoustic<T>& p, int threads);
 template <class T>

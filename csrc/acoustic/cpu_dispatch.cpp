@@ -32,9 +32,9 @@ Level level() {
 }
 #endif
 
-// Calls run(job, workspace) for every job, `threads` at a time; each thread allocates its workspace once.
-template <class T, class Run>
-void over_jobs(int jobs, int threads, int64_t workspace, Run run) {
+// Calls run(p, job, workspace) for every job of the call, `threads` at a time; a thread allocates its workspace once.
+template <class T>
+void over_jobs(const Acoustic<T>& p, int threads, int64_t workspace, CpuRun<T> run) {
   std::atomic<int> next{0};
   std::exception_ptr failure;
   std::mutex guard;
@@ -43,7 +43,7 @@ void over_jobs(int jobs, int threads, int64_t workspace, Run run) {
       const std::unique_ptr<T, decltype(&std::free)> memory(
           static_cast<T*>(std::aligned_alloc(64, (workspace * sizeof(T) + 63) / 64 * 64)), &std::free);
       if (!memory) throw std::bad_alloc();
-      for (int job = next++; job < jobs; job = next++) run(job, memory.get());
+      for (int i = next++; i < p.count; i = next++) run(p, p.first + i, memory.get());
     } catch (...) {
       const std::lock_guard<std::mutex> lock(guard);
       failure = std::current_exception();
@@ -52,7 +52,7 @@ void over_jobs(int jobs, int threads, int64_t workspace, Run run) {
   std::vector<std::thread> others;
   others.reserve(size_t(std::max(threads, 1)));
   try {
-    for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(work);
+    for (int i = 1; i < std::min(threads, p.count); ++i) others.emplace_back(work);
   } catch (const std::system_error&) {  // no more threads to be had: those that started do the work
   }
   work();
@@ -69,7 +69,7 @@ int64_t cpu_workspace(const Acoustic<T>& p, bool adjoint) {
   const int64_t column = g.nz_p() + 2 * p.reach() + kBlock;
   int64_t size = (p.sponge ? 4 : 7) * field + 3 * line + 2 * column;
   if (!adjoint) return size + (p.half ? g.cells() * p.channels() : 0);
-  size += (p.sponge ? 3 : 7) * field + g.cells() * p.channels() + p.per_shot + kBlock;
+  size += (p.sponge ? 2 : 6) * field + g.cells() * p.channels() + p.per_shot + 2 * kBlock;
   const int64_t steps = p.keep == Keep::checkpoints ? p.segment : p.half ? 1 : 0;
   return size + steps * g.cells() * p.channels();
 }
@@ -99,14 +99,12 @@ const char* cpu_level() {
 
 template <class T>
 void cpu_forward(const Acoustic<T>& p, int threads) {
-  const CpuRun<T> run = cpu_engine<T>(p.order).forward;
-  over_jobs<T>(p.jobs(), threads, cpu_workspace(p, false), [&](int job, T* workspace) { run(p, job, workspace); });
+  over_jobs(p, threads, cpu_workspace(p, false), cpu_engine<T>(p.order).forward);
 }
 
 template <class T>
 void cpu_adjoint(const Acoustic<T>& p, int threads) {
-  const CpuRun<T> run = cpu_engine<T>(p.order).adjoint;
-  over_jobs<T>(p.jobs(), threads, cpu_workspace(p, true), [&](int job, T* workspace) { run(p, job, workspace); });
+  over_jobs(p, threads, cpu_workspace(p, true), cpu_engine<T>(p.order).adjoint);
 }
 
 template CpuEngine<float> cpu_engine<float>(int);

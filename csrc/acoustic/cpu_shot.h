@@ -66,9 +66,8 @@ class Shot {
     T* begin = take(size);
     return begin + R * stride + kGhost;
   }
-  T* plain_field() { return take(g.cells()); }  // without ghosts, as kept steps are
   T* line() { return take(stride) + kGhost; }
-  T* line_of(int n) { return take((n + kBlock - 1) / kBlock * kBlock); }
+  T* line_of(int n) { return take(round_up(n)); }
   T* take(int64_t size) {
     T* begin = next;
     next += size;
@@ -146,17 +145,10 @@ class Shot {
     }
     for (int iz = first_row; iz < nz; ++iz) {
       T* out = kept ? kept + int64_t(iz) * row : nullptr;
-      if (p.sponge) {
-        advance_sponge_row(iz, out);
-        continue;
-      }
       const bool whole = near_layer(iz);
       if (whole) layer_row(iz);
       for (int i = 0; i < span_count; ++i) side_row(iz, spans[i], whole);
-      if (out)
-        advance_row<true>(iz, whole, out);
-      else
-        advance_row<false>(iz, whole, out);
+      advance_row(iz, u, previous, whole, out);
     }
     if (kept && first_row) clear(kept, row);
     T* swap = previous;
@@ -192,24 +184,35 @@ class Shot {
           k.d1x, k.d2x, a[ix], b[ix], zeta[ix], [=](int i) { return ur[ix + i]; }, [=](int i) { return psi[ix + i]; });
   }
 
+  // One row of `now`; the field before it becomes the next one. The Laplacian goes to `out`, or null.
+  // `extra` holds what the layers add: on the whole row, or on the spans.
+  void advance_row(int iz, const T* now, T* before, bool whole, T* out) {
+    if (p.sponge)
+      advance_sponge_row(iz, now, before, out);
+    else if (out)
+      advance_spans<true>(iz, now, before, whole, out);
+    else
+      advance_spans<false>(iz, now, before, whole, out);
+  }
+
   template <bool keep>
-  void advance_row(int iz, bool whole, T* out) {
+  void advance_spans(int iz, const T* now, T* before, bool whole, T* out) {
     int from = 0;
     for (int i = 0; i < span_count && !whole; ++i) {
-      advance_span<keep, false>(iz, {from, spans[i].begin}, out);
-      advance_span<keep, true>(iz, spans[i], out);
+      advance_span<keep, false>(iz, now, before, {from, spans[i].begin}, out);
+      advance_span<keep, true>(iz, now, before, spans[i], out);
       from = spans[i].end;
     }
     if (whole)
-      advance_span<keep, true>(iz, {0, row}, out);
+      advance_span<keep, true>(iz, now, before, {0, row}, out);
     else
-      advance_span<keep, false>(iz, {from, row}, out);
+      advance_span<keep, false>(iz, now, before, {from, row}, out);
   }
 
   template <bool keep, bool with_extra>
-  void advance_span(int iz, Span span, T* out) {
-    const T *ur = u + iz * stride, *wr = w + iz * stride, *e = extra;
-    T* pr = previous + iz * stride;
+  void advance_span(int iz, const T* now, T* before, Span span, T* out) {
+    const T *ur = now + iz * stride, *wr = w + iz * stride, *e = extra;
+    T* pr = before + iz * stride;
     const int s = stride;
 #pragma GCC ivdep
     for (int ix = span.begin; ix < span.end; ++ix) {
@@ -220,12 +223,11 @@ class Shot {
     }
   }
 
-  void advance_sponge_row(int iz, T* out) {
-    const T *ur = u + iz * stride, *wr = w + iz * stride, *dr = damping + iz * stride;
-    T* pr = previous + iz * stride;
+  void advance_sponge_row(int iz, const T* now, T* before, T* out) {
+    const T *ur = now + iz * stride, *wr = w + iz * stride, *dr = damping + iz * stride;
+    T* pr = before + iz * stride;
     const int s = stride;
-    const bool keep = out != nullptr;
-    if (!keep) out = extra;
+    if (!out) out = extra;
 #pragma GCC ivdep
     for (int ix = 0; ix < row; ++ix) {
       const T sum = laplacian<R>(k, [=](int i) { return ur[ix + i * s]; }, [=](int i) { return ur[ix + i]; });
@@ -301,10 +303,12 @@ class Shot {
     for (T* f : {psi_z, zeta_z}) rows(f, 0, g.top), rows(f, nz - g.bottom, nz);
   }
   void save(T* to) {
+    T* const end = to + p.state();
     visit_state([&](T* from, int n) {
       for (int i = 0; i < n; ++i) to[i] = from[i];
       to += n;
     });
+    clear(to, int(end - to));
   }
 
   static void clear(T* f, int n) {

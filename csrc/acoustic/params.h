@@ -7,6 +7,9 @@ namespace seisfast {
 constexpr int kMaxReach = 4;  // order 8
 constexpr int kBlock = 16;    // rows are padded to a multiple of this many cells, so that vector loops have no tail
 
+// Arrays that lie one after the other start at multiples of 16 bytes.
+constexpr int64_t align4(int64_t elements) { return (elements + 3) / 4 * 4; }
+
 enum class Keep : int { nothing = 0, steps = 1, checkpoints = 2 };
 
 // Cells of the model and of the grid around it, where the layers lie.
@@ -31,6 +34,7 @@ struct Acoustic {
   Grid grid;
   int order;                    // 2, 4, 6, 8
   int models, shots, per_shot;  // per_shot: sources fired together
+  int first, count;             // jobs (model * shots + shot) of this call: [first, first + count)
   int receivers, nt;
   bool sponge;            // OpenFWI's frame on a periodic grid; else C-PML
   bool free_surface;      // zero pressure on row 0, odd mirror above
@@ -56,7 +60,7 @@ struct Acoustic {
   T* data;         // [models, shots, nt, receivers]
   void* kept;      // [models * shots, kept steps, channels, cells] of T or float16
   T* scales;       // [models * shots, kept steps, channels], half only
-  T* checkpoints;  // [models * shots, checkpoints, state]
+  T* checkpoints;  // [models * shots, checkpoints, state()]
 
   // Adjoint only.
   const T* grad_data;  // as data
@@ -64,19 +68,18 @@ struct Acoustic {
   T* grad_wavelet;     // [models, shots, per_shot, nt]
   T* grad_slowest;     // [models, shots], vmin_gradient only
 
-  void* workspace;  // CUDA: `workspace` elements per shot, of T, zeroed by the caller
+  void* workspace;  // CUDA: [count, cuda_workspace()] of T, zeroed by the caller
 
   constexpr int reach() const { return order / 2; }
   constexpr int jobs() const { return models * shots; }
   constexpr int channels() const { return vmin_gradient ? 2 : 1; }
   constexpr int kept_steps() const { return (nt + every - 1) / every; }
   constexpr int segments() const { return (nt + segment - 1) / segment; }
-  // Elements of a saved state: u, u_prev; psi and zeta of x (strip columns), of z (strip rows).
-  constexpr int64_t state() const {
-    return 2 * grid.cells() + (sponge ? 0
-                                      : 2 * (int64_t(grid.nz_p()) * (grid.left + grid.right) +
-                                             int64_t(grid.row()) * (grid.top + grid.bottom)));
-  }
+  // Elements of one memory variable of the side layers, [nz_p, left + right], and of those above and below, [.., row].
+  constexpr int64_t side_cells() const { return sponge ? 0 : int64_t(grid.nz_p()) * (grid.left + grid.right); }
+  constexpr int64_t layer_cells() const { return sponge ? 0 : int64_t(grid.top + grid.bottom) * grid.row(); }
+  // Elements of a saved state: u, u_prev; psi and zeta of x, of z; no gaps but at the end.
+  constexpr int64_t state() const { return align4(2 * (grid.cells() + side_cells() + layer_cells())); }
 };
 
 }  // namespace seisfast

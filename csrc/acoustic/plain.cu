@@ -9,21 +9,24 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// Jobs are spread over the second dimension of the grid, which is short: a block takes every gridDim.y-th one.
+constexpr int kMostRows = 65535;
+
 template <class Phase>
-__global__ void __launch_bounds__(kThreads) run_phase(Phase phase, int count, int blocks_per_job) {
-  const int job = int(blockIdx.x) / blocks_per_job;
-  const int i = (int(blockIdx.x) - job * blocks_per_job) * kThreads + int(threadIdx.x);
-  if (i < count) phase(i, job);
+__global__ void __launch_bounds__(kThreads) run_phase(Phase phase, int count, int first, int jobs) {
+  const int i = int(blockIdx.x) * kThreads + int(threadIdx.x);
+  if (i >= count) return;
+  for (int job = int(blockIdx.y); job < jobs; job += int(gridDim.y)) phase(i, first + job);
 }
 
 struct Launcher {
   cudaStream_t stream;
 
   template <class Phase>
-  void operator()(int count, int jobs, Phase phase) const {
+  void operator()(int count, int first, int jobs, Phase phase) const {
     if (count == 0) return;
-    const int blocks = (count + kThreads - 1) / kThreads;
-    run_phase<<<unsigned(blocks) * unsigned(jobs), kThreads, 0, stream>>>(phase, count, blocks);
+    const dim3 blocks((count - 1) / kThreads + 1, jobs < kMostRows ? jobs : kMostRows);
+    run_phase<<<blocks, kThreads, 0, stream>>>(phase, count, first, jobs);
     check(cudaGetLastError(), "launching an acoustic phase");
   }
 };

@@ -1,7 +1,7 @@
 // Owns the plain engine: which phases follow each other over all cells of all shots, fields in device memory.
 //
-// A launcher runs a phase on `count` elements of every shot and is the barrier between phases: CUDA kernels (plain.cu),
-// or the lockstep executor on the CPU in shuffled orders (common/lockstep.h).
+// A launcher runs a phase on `count` elements of the jobs [first, first + jobs) and is the barrier between phases: CUDA
+// kernels (plain.cu), or the lockstep executor on the CPU in shuffled orders (common/lockstep.h).
 #pragma once
 #include "acoustic/plain_adjoint.h"
 #include "acoustic/plain_forward.h"
@@ -12,38 +12,39 @@ namespace plain {
 
 template <class T, int R, class Launch>
 void advance_step(const Acoustic<T>& p, int n, bool adjoint, bool keep, bool to_segment, const Launch& launch) {
-  const Phase<T> here{p, n, adjoint};
-  if (!p.sponge) launch(int(layer_cells(p) + side_cells(p)), p.jobs(), Psi<T, R>{here});
-  launch(int(p.grid.cells()), p.jobs(), Advance<T, R>{here, keep, to_segment});
-  launch(1, p.jobs(), Inject<T>{here});
+  const Phase<T> here{{p}, n, adjoint};
+  if (!p.sponge) launch(int(p.layer_cells() + p.side_cells()), p.first, p.count, Psi<T, R>{here});
+  launch(int(p.grid.cells()), p.first, p.count, Advance<T, R>{here, keep, to_segment});
+  launch(1, p.first, p.count, Inject<T>{here});
 }
 
 template <class T, int R, class Launch>
 void forward(const Acoustic<T>& p, const Launch& launch) {
   const int cells = int(p.grid.cells());
   for (int n = 0; n < p.nt; ++n) {
-    const Phase<T> here{p, n, false};
-    if (p.keep == Keep::checkpoints && n % p.segment == 0) launch(int(p.state()), p.jobs(), Checkpoint<T>{here, false});
+    const Phase<T> here{{p}, n, false};
+    if (p.keep == Keep::checkpoints && n % p.segment == 0)
+      launch(int(p.state()), p.first, p.count, Checkpoint<T>{here, false});
     const bool keep = p.keep == Keep::steps && n % p.every == 0;
     advance_step<T, R>(p, n, false, keep, false, launch);
     if (keep && p.half) {
-      launch(p.channels() * p.grid.row(), p.jobs(), ColumnMaximum<T>{here});
-      launch(p.channels(), p.jobs(), Scale<T>{here});
-      launch(cells, p.jobs(), Compress<T>{here});
+      launch(p.channels() * p.grid.row(), p.first, p.count, ColumnMaximum<T>{here});
+      launch(p.channels(), p.first, p.count, Scale<T>{here});
+      launch(cells, p.first, p.count, Compress<T>{here});
     }
-    launch(p.receivers, p.jobs(), Record<T>{here});
+    launch(p.receivers, p.first, p.count, Record<T>{here});
   }
 }
 
 template <class T, int R, class Launch>
 void retreat_step(const Acoustic<T>& p, int n, bool kept, bool from_segment, const Launch& launch) {
-  const Phase<T> here{p, n, true};
+  const Phase<T> here{{p}, n, true};
   const int cells = int(p.grid.cells());
-  launch(p.receivers_repeat ? 1 : p.receivers, p.jobs(), Residual<T>{here});
-  launch(p.per_shot, p.jobs(), SourceGradient<T>{here});
-  launch(cells, p.jobs(), Image<T>{here, kept, from_segment});
-  if (!p.sponge) launch(int(layer_cells(p) + side_cells(p)), p.jobs(), PsiTransposed<T, R>{here});
-  launch(cells, p.jobs(), Retreat<T, R>{here});
+  launch(p.receivers_repeat ? 1 : p.receivers, p.first, p.count, Residual<T>{here});
+  launch(p.per_shot, p.first, p.count, SourceGradient<T>{here});
+  if (kept || !p.sponge) launch(cells, p.first, p.count, Image<T>{here, kept, from_segment});
+  if (!p.sponge) launch(int(p.layer_cells() + p.side_cells()), p.first, p.count, PsiTransposed<T, R>{here});
+  launch(cells, p.first, p.count, Retreat<T, R>{here});
 }
 
 template <class T, int R, class Launch>
@@ -51,7 +52,7 @@ void adjoint(const Acoustic<T>& p, const Launch& launch) {
   if (p.keep == Keep::checkpoints) {
     for (int s = p.segments() - 1; s >= 0; --s) {
       const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
-      launch(int(p.state()), p.jobs(), Checkpoint<T>{{p, begin, true}, true});
+      launch(int(p.state()), p.first, p.count, Checkpoint<T>{{{p}, begin, true}, true});
       for (int n = begin; n < end; ++n) advance_step<T, R>(p, n, true, true, true, launch);
       for (int n = end - 1; n >= begin; --n) retreat_step<T, R>(p, n, true, true, launch);
     }
@@ -59,11 +60,7 @@ void adjoint(const Acoustic<T>& p, const Launch& launch) {
     for (int n = p.nt - 1; n >= 0; --n)
       retreat_step<T, R>(p, n, p.keep == Keep::steps && n % p.every == 0, false, launch);
   }
-  const Phase<T> here{p, 0, true};
-  if (p.every > 1) launch(int(p.grid.cells()), p.jobs(), ScaleGradient<T>{here});
-  launch(1, p.jobs(), AddSources<T>{here});
-  launch(p.grid.nz * p.grid.nx, p.jobs(), Fold<T>{here});
-  if (p.vmin_gradient) launch(1, p.jobs(), SlowestGradient<T>{here});
+  finish_gradient(p, static_cast<T*>(p.workspace), workspace_size(p, true), launch);
 }
 
 template <class T, class Launch>

@@ -14,13 +14,13 @@ struct Psi : Phase<T> {
     const Acoustic<T>& p = this->p;
     const Fields<T> f = this->at(job);
     int iz, ix;
-    if (i < layer_cells(p)) {
+    if (i < p.layer_cells()) {
       this->layer_cell(i, iz, ix);
       if (ix >= p.grid.nx_p()) return;
       f.psi_z[i] = next_psi<R>(p.weights.d1z, this->a_z(iz), this->b_z(iz), f.psi_z[i],
                                [&](int k) { return this->value(f.u, iz + k, ix); });
     } else {
-      const int64_t j = i - layer_cells(p);
+      const int64_t j = i - p.layer_cells();
       this->side_cell(j, iz, ix);
       f.psi_x[j] = next_psi<R>(p.weights.d1x, this->a_x(ix), this->b_x(ix), f.psi_x[j],
                                [&](int k) { return this->value(f.u, iz, ix + k); });
@@ -71,7 +71,7 @@ struct Advance : Phase<T> {
   SEISFAST_HD T* kept_at(const Fields<T>& f, int job) const {
     const Acoustic<T>& p = this->p;
     if (to_segment) return f.segment + int64_t(this->n % p.segment) * p.channels() * p.grid.cells();
-    return p.half ? f.scratch : static_cast<T*>(p.kept) + this->kept_index(job, 0) * p.grid.cells();
+    return p.half ? f.scratch : static_cast<T*>(p.kept) + this->kept_index(job, this->n, 0) * p.grid.cells();
   }
 };
 
@@ -82,7 +82,7 @@ struct Inject : Phase<T> {
     const Fields<T> f = this->at(job);
     for (int s = 0; s < this->p.per_shot; ++s) {
       T& at = f.previous[this->cell(this->source(job, s))];
-      at = fma(this->strength_of_source(job, s), this->pulse(job, s), at);
+      at = fma(this->strength_of(job, this->source(job, s)), this->pulse(job, s, this->n), at);
     }
   }
 };
@@ -123,7 +123,7 @@ struct Scale : Phase<T> {
       const T size = f.largest[c * g.row() + ix];
       largest = size > largest ? size : largest;
     }
-    this->p.scales[this->kept_index(job, c)] = half_scale(largest);
+    this->p.scales[this->kept_index(job, this->n, c)] = half_scale(largest);
   }
 };
 
@@ -134,7 +134,7 @@ struct Compress : Phase<T> {
     if (i % p.grid.row() >= p.grid.nx_p()) return;
     const Fields<T> f = this->at(job);
     for (int c = 0; c < p.channels(); ++c) {
-      const int64_t at = this->kept_index(job, c);
+      const int64_t at = this->kept_index(job, this->n, c);
       static_cast<uint16_t*>(p.kept)[at * p.grid.cells() + i] =
           to_half(float(f.scratch[c * p.grid.cells() + i] * p.scales[at]));
     }

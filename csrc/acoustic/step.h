@@ -13,16 +13,16 @@ SEISFAST_HD T strength(T velocity, T dt) {
   return (velocity * dt) * (velocity * dt);
 }
 
-// 2 u - u_prev + factor * change; the transpose has the same form in lambda, with factor 1.
+// 2 u - u_prev + (v dt)^2 L; the transpose takes the same step in mu, see absorbing.h.
 template <class T>
-SEISFAST_HD T advance(T u, T previous, T factor, T change) {
-  return fma(factor, change, fma(T(2), u, -previous));
+SEISFAST_HD T advance(T u, T previous, T strength, T laplacian) {
+  return fma(strength, laplacian, fma(T(2), u, -previous));
 }
 
 // The same with the sponge's first-order damping K: - K (u - u_prev).
 template <class T>
-SEISFAST_HD T advance_damped(T u, T previous, T damping, T factor, T change) {
-  return fma(factor, change, fma(-damping, u - previous, fma(T(2), u, -previous)));
+SEISFAST_HD T advance_damped(T u, T previous, T damping, T strength, T laplacian) {
+  return fma(strength, laplacian, fma(-damping, u - previous, fma(T(2), u, -previous)));
 }
 
 // Transpose of the edge padding: sum of g over the padded cells that copy model cell (iz, ix), rows first.

@@ -64,7 +64,7 @@ def _storage_shapes(
             scales = [jobs, steps, channels]
     elif scheme.keep == "checkpoint":
         layers = 0 if scheme.sponge else 2 * (nz_p * (left + right) + row * (top + bottom))
-        checkpoints = [jobs, -(-nt // scheme.segment), 2 * cells + layers]
+        checkpoints = [jobs, -(-nt // scheme.segment), -(-(2 * cells + layers) // 4) * 4]
     return kept, scales, checkpoints
 
 
@@ -198,6 +198,7 @@ def _run(
         "cuda": on_cuda,
         "nz": nz, "nx": nx, "top": top, "bottom": bottom, "left": left, "right": right,
         "order": plan.order, "models": models, "shots": shots, "per_shot": per_shot,
+        "first": 0, "count": models * shots,
         "receivers": receivers.shape[1], "nt": nt, "dt": plan.dt,
         "sponge": plan.sponge, "free_surface": plan.free_surface, "vmin_gradient": plan.vmin_gradient,
         "receivers_repeat": plan.receivers_repeat,
@@ -218,7 +219,7 @@ def _run(
         return
     with torch.cuda.device(velocity.device):
         per_shot_size = _native.acoustic_workspace(params, adjoint)
-        workspace = velocity.new_zeros(models * shots * per_shot_size)
+        workspace = velocity.new_zeros(params["count"] * per_shot_size)
         params["workspace"] = workspace.data_ptr()
         stream = torch.cuda.current_stream(velocity.device).cuda_stream
         _native.acoustic_run(params, dtype, adjoint, 1, stream)

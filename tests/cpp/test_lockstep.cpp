@@ -1,5 +1,5 @@
 // The plain CUDA engine's phases on the CPU, threads shuffled, against the CPU engine: equal to the bit, every order,
-// boundary, dtype and storage, odd and tiny sizes; and a planted missing barrier is noticed.
+// boundary, dtype and storage, odd and tiny sizes; jobs in two ranges; and a planted missing barrier is noticed.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -50,7 +50,7 @@ struct Run {
     if (c.edge == Edge::free_top) p.grid.top = 0;
     if (c.edge == Edge::rigid) p.grid = {c.nz, c.nx, 0, 0, 0, 0};
     p.order = c.order;
-    p.models = 2, p.shots = 2, p.per_shot = 2, p.receivers = 3, p.nt = 23;
+    p.models = 2, p.shots = 2, p.first = 0, p.count = 4, p.per_shot = 2, p.receivers = 3, p.nt = 23;
     p.sponge = c.edge == Edge::sponge;
     p.free_surface = c.edge == Edge::free_top;
     p.vmin_gradient = c.vmin_gradient;
@@ -108,18 +108,29 @@ struct Run {
     p.grad_slowest = grad_slowest.data();
   }
 
-  void on_cpu() {
-    seisfast::cpu_forward(p, 2);
-    seisfast::cpu_adjoint(p, 2);
+  // The first `split` jobs in one call, the others in another, or all in one.
+  template <class Call>
+  void in_ranges(int split, Call call) {
+    const int ends[] = {0, split, p.jobs()};
+    for (int i = 0; i < 2; ++i) {
+      p.first = ends[i], p.count = ends[i + 1] - ends[i];
+      if (p.count) call();
+    }
+  }
+
+  void on_cpu(int split = 0) {
+    in_ranges(split, [&] { seisfast::cpu_forward(p, 2); });
+    in_ranges(split, [&] { seisfast::cpu_adjoint(p, 2); });
   }
 
   template <class Launch>
-  void in_lockstep(const Launch& launch) {
-    for (const bool adjoint : {false, true}) {
-      workspace.assign(size_t(p.jobs() * seisfast::plain::workspace_size(p, adjoint)), T(0));
-      p.workspace = workspace.data();
-      seisfast::plain::run(p, adjoint, launch);
-    }
+  void in_lockstep(const Launch& launch, int split = 0) {
+    for (const bool adjoint : {false, true})
+      in_ranges(split, [&] {
+        workspace.assign(size_t(p.count * seisfast::plain::workspace_size(p, adjoint)), T(0));
+        p.workspace = workspace.data();
+        seisfast::plain::run(p, adjoint, launch);
+      });
   }
 };
 
@@ -132,15 +143,19 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 template <class T>
+bool same_results(const Run<T>& a, const Run<T>& b) {
+  return same(a.data, b.data) && same(a.grad_velocity, b.grad_velocity) && same(a.grad_wavelet, b.grad_wavelet) &&
+         same(a.scales, b.scales) && (!a.p.vmin_gradient || same(a.grad_slowest, b.grad_slowest));
+}
+
+template <class T>
 bool agrees(const Case& c, unsigned seed) {
   Run<T> cpu(c), cuda(c);
   cpu.on_cpu();
   cuda.in_lockstep(seisfast::Lockstep{seed});
   bool alive = false;
   for (const T x : cpu.data) alive = alive || x != 0;
-  const bool equal = same(cpu.data, cuda.data) && same(cpu.grad_velocity, cuda.grad_velocity) &&
-                     same(cpu.grad_wavelet, cuda.grad_wavelet) && same(cpu.scales, cuda.scales) &&
-                     (!c.vmin_gradient || same(cpu.grad_slowest, cuda.grad_slowest));
+  const bool equal = same_results(cpu, cuda);
   if (!equal) std::printf("differs: %s, %zu-byte numbers\n", describe(c).c_str(), sizeof(T));
   if (!alive) std::printf("silent record: %s\n", describe(c).c_str());
   return equal && alive;
@@ -150,17 +165,17 @@ bool agrees(const Case& c, unsigned seed) {
 struct WithoutBarrier {
   seisfast::Lockstep launch;
   template <class Phase>
-  void operator()(int count, int jobs, Phase phase) const {
-    launch(count, jobs, phase);
+  void operator()(int count, int first, int jobs, Phase phase) const {
+    launch(count, first, jobs, phase);
   }
   template <class T, int R>
-  void operator()(int count, int jobs, seisfast::plain::Psi<T, R> phase) const {
+  void operator()(int count, int first, int jobs, seisfast::plain::Psi<T, R> phase) const {
     const int cells = int(phase.p.grid.cells());
     const seisfast::plain::Advance<T, R> advance{phase, phase.p.keep == Keep::steps, false};
-    launch(count + cells, jobs, [&](int i, int job) { i < count ? phase(i, job) : advance(i - count, job); });
+    launch(count + cells, first, jobs, [&](int i, int job) { i < count ? phase(i, job) : advance(i - count, job); });
   }
   template <class T, int R>
-  void operator()(int, int, seisfast::plain::Advance<T, R>) const {}
+  void operator()(int, int, int, seisfast::plain::Advance<T, R>) const {}
 };
 
 bool missing_barrier_shows() {
@@ -171,6 +186,17 @@ bool missing_barrier_shows() {
   const bool shows = !same(right.data, wrong.data);
   if (!shows) std::printf("a missing barrier was not noticed\n");
   return shows;
+}
+
+// Three jobs in one call and the last in another, on both engines, against all in one.
+bool ranges_agree(const Case& c) {
+  Run<float> whole(c), cpu(c), cuda(c);
+  whole.on_cpu();
+  cpu.on_cpu(3);
+  cuda.in_lockstep(seisfast::Lockstep{5}, 3);
+  const bool equal = same_results(whole, cpu) && same_results(whole, cuda);
+  if (!equal) std::printf("differs in two ranges: %s\n", describe(c).c_str());
+  return equal;
 }
 
 }  // namespace
@@ -196,6 +222,8 @@ int main() {
     ok ? ++passed : ++failed;
   }
   missing_barrier_shows() ? ++passed : ++failed;
+  ranges_agree({9, 11, 4, Edge::cpml, Keep::checkpoints, 1, false, false, false}) ? ++passed : ++failed;
+  ranges_agree({9, 11, 4, Edge::sponge, Keep::steps, 3, true, true, true}) ? ++passed : ++failed;
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
