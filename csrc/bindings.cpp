@@ -1,6 +1,8 @@
 // Owns the Python module: the only file that knows pybind11. Pointers, sizes and a stream come in; nothing is allocated.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <array>
 #include <stdexcept>
 #include <string>
 
@@ -50,6 +52,7 @@ Acoustic<T> params(const py::dict& d) {
   fill(p.weights.d1x, d["d1x"]);
   fill(p.weights.d2z, d["d2z"]);
   fill(p.weights.d2x, d["d2x"]);
+  p.weights.centre = p.weights.d2z[0] + p.weights.d2x[0];
   p.velocity = as<const T>(address("velocity"));
   p.slowest = as<const T>(address("slowest"));
   p.profile = as<const T>(address("profile"));
@@ -80,13 +83,21 @@ Acoustic<T> params(const py::dict& d) {
   return p;
 }
 
+constexpr const char* kEngines[] = {"plain", "resident", "cluster", "tiled"};
+
+Tiling tiling_of(const py::dict& d) {
+  const auto t = d["tiling"].cast<std::array<int, 8>>();
+  return {Engine(t[0]), t[1], t[2], t[3], t[4], t[5], t[6], t[7]};
+}
+
 template <class T>
 void acoustic(const py::dict& d, bool adjoint, int threads, uintptr_t stream) {
   const Acoustic<T> p = params<T>(d);
   const bool cuda = d["cuda"].cast<bool>();
+  const Tiling tiling = cuda ? tiling_of(d) : Tiling{};
   const py::gil_scoped_release released;
   if (cuda)
-    adjoint ? cuda_adjoint(p, as<void>(stream)) : cuda_forward(p, as<void>(stream));
+    cuda_run(p, tiling, adjoint, as<void>(stream));
   else
     adjoint ? cpu_adjoint(p, threads) : cpu_forward(p, threads);
 }
@@ -100,7 +111,32 @@ void acoustic_run(const py::dict& params, const std::string& dtype, bool adjoint
     throw std::invalid_argument("dtype must be float32 or float64, got " + dtype);
 }
 
-int64_t acoustic_workspace(const py::dict& d, bool adjoint) { return cuda_workspace(params<float>(d), adjoint); }
+template <class T>
+py::dict planned(const py::dict& d, bool adjoint, int wanted, const py::object& chip) {
+  const Acoustic<T> p = params<T>(d);
+  const bool here = chip.is_none();
+  const Limits limits = here ? cuda_limits() : Limits{chip["shared"].cast<int>(), chip["cluster"].cast<int>()};
+  const Plan found =
+      plan<T>(p, adjoint, wanted, limits, [&](const Tiling& t) { return !here || cuda_accepts(p, t, adjoint); });
+  const Tiling& t = found.tiling;
+  const bool plain = t.engine == Engine::plain;
+  return py::dict("engine"_a = kEngines[int(t.engine)], "reason"_a = found.reason,
+                  "tiling"_a = std::array<int, 8>{int(t.engine), t.blocks_z, t.blocks_x, t.rows, t.columns, t.halo,
+                                                  t.steps, t.strip},
+                  "blocks"_a = py::make_tuple(t.blocks_z, t.blocks_x), "rows"_a = t.rows, "columns"_a = t.columns,
+                  "steps"_a = t.steps, "shared"_a = plain ? 0 : shared_bytes(p, t, adjoint),
+                  "workspace"_a = workspace_elements(p, t, adjoint));
+}
+
+py::dict acoustic_plan(const py::dict& params, const std::string& dtype, bool adjoint, const std::string& engine,
+                       const py::object& chip) {
+  int wanted = -1;
+  for (int i = 0; i < 4; ++i)
+    if (engine == kEngines[i]) wanted = i;
+  if (wanted < 0 && engine != "auto") throw std::invalid_argument("there is no CUDA engine " + engine);
+  return dtype == "float64" ? planned<double>(params, adjoint, wanted, chip)
+                            : planned<float>(params, adjoint, wanted, chip);
+}
 
 py::dict build_info() {
   return py::dict("cuda"_a = cuda_built(), "architectures"_a = SEISFAST_ARCHITECTURES, "vector_level"_a = cpu_level(),
@@ -116,8 +152,10 @@ PYBIND11_MODULE(_C, m) {
       "acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "threads"_a, "stream"_a,
       "Run all time steps of `count` jobs (model * shots + shot) from `first` on, forward or transposed, on the arrays "
       "whose addresses `params` holds.");
-  m.def("acoustic_workspace", &acoustic_workspace, py::kw_only(), "params"_a, "adjoint"_a,
-        "Elements per shot that the CUDA engine works in.");
+  m.def("acoustic_plan", &acoustic_plan, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "engine"_a,
+        "chip"_a = py::none(),
+        "The CUDA engine that a run gets, why no faster one, how it cuts the grid, and the elements per job of its "
+        "workspace. `chip` (shared bytes of a block, blocks of a cluster) stands for the current device.");
 }
 
 }  // namespace seisfast

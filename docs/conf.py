@@ -22,11 +22,14 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
 default_role = "code"
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "examples"]
+
+myst_heading_anchors = 3
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

@@ -1,19 +1,20 @@
 // Owns the interface of the CUDA engines. In a build without CUDA these throw and say how to get one (common/nocuda.cpp).
 #pragma once
-#include "acoustic/params.h"
+#include "acoustic/plan.h"
 
 namespace seisfast {
 
 bool cuda_built();
 
-// Launch all steps on `stream` (a cudaStream_t); nothing is allocated, nothing waits. Throw std::runtime_error.
+// Of the current device.
+Limits cuda_limits();
+// Whether its driver can place the clusters of a tiling.
 template <class T>
-void cuda_forward(const Acoustic<T>& p, void* stream);
-template <class T>
-void cuda_adjoint(const Acoustic<T>& p, void* stream);
+bool cuda_accepts(const Acoustic<T>& p, const Tiling& tiling, bool adjoint);
 
-// Elements of T per shot that `workspace` must hold.
+// Launch all steps on `stream` (a cudaStream_t), on the engine of the tiling; nothing is allocated, nothing waits.
+// `p.workspace` holds `workspace_elements` (plan.h) for every job of the call. Throws std::runtime_error.
 template <class T>
-int64_t cuda_workspace(const Acoustic<T>& p, bool adjoint);
+void cuda_run(const Acoustic<T>& p, const Tiling& tiling, bool adjoint, void* stream);
 
 }  // namespace seisfast

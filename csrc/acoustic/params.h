@@ -27,6 +27,7 @@ template <class T>
 struct Weights {
   T d1z[kMaxReach + 1], d1x[kMaxReach + 1];  // first differences at distance 1 .. reach, over the spacing; 1/m
   T d2z[kMaxReach + 1], d2x[kMaxReach + 1];  // second differences at distance 0 .. reach, over its square; 1/m^2
+  T centre;                                  // d2z[0] + d2x[0]
 };
 
 template <class T>

@@ -3,6 +3,7 @@
 // A launcher runs a phase on `count` elements of the jobs [first, first + jobs) and is the barrier between phases: CUDA
 // kernels (plain.cu), or the lockstep executor on the CPU in shuffled orders (common/lockstep.h).
 #pragma once
+#include "acoustic/compress.h"
 #include "acoustic/plain_adjoint.h"
 #include "acoustic/plain_forward.h"
 
@@ -20,7 +21,6 @@ void advance_step(const Acoustic<T>& p, int n, bool adjoint, bool keep, bool to_
 
 template <class T, int R, class Launch>
 void forward(const Acoustic<T>& p, const Launch& launch) {
-  const int cells = int(p.grid.cells());
   for (int n = 0; n < p.nt; ++n) {
     const Phase<T> here{{p}, n, false};
     if (p.keep == Keep::checkpoints && n % p.segment == 0)
@@ -28,9 +28,10 @@ void forward(const Acoustic<T>& p, const Launch& launch) {
     const bool keep = p.keep == Keep::steps && n % p.every == 0;
     advance_step<T, R>(p, n, false, keep, false, launch);
     if (keep && p.half) {
-      launch(p.channels() * p.grid.row(), p.first, p.count, ColumnMaximum<T>{here});
-      launch(p.channels(), p.first, p.count, Scale<T>{here});
-      launch(cells, p.first, p.count, Compress<T>{here});
+      const Fields<T> f = fields(p, p.first, n, false);
+      const int64_t stride = workspace_size(p, false);
+      compress(CompressPhase<T>{{p}, f.scratch, f.largest, stride, stride, n / p.every * p.channels()}, p.channels(),
+               launch);
     }
     launch(p.receivers, p.first, p.count, Record<T>{here});
   }

@@ -1,6 +1,5 @@
 // Owns the forward phases of the plain engine. A phase is a struct whose operator()(i, job) does the work of one thread.
 #pragma once
-#include "acoustic/half.h"
 #include "acoustic/plain_phase.h"
 
 namespace seisfast {
@@ -93,51 +92,6 @@ struct Record : Phase<T> {
     const Acoustic<T>& p = this->p;
     const Fields<T> f = this->at(job);
     p.data[(int64_t(job) * p.nt + this->n) * p.receivers + r] = f.previous[this->cell(this->receiver(job, r))];
-  }
-};
-
-// Half precision: largest magnitude of every column, then of all; then the kept step itself.
-template <class T>
-struct ColumnMaximum : Phase<T> {
-  SEISFAST_HD void operator()(int i, int job) const {
-    const Grid& g = this->p.grid;
-    const int c = i / g.row(), ix = i % g.row();
-    if (ix >= g.nx_p()) return;
-    const Fields<T> f = this->at(job);
-    T largest = 0;
-    for (int iz = 0; iz < g.nz_p(); ++iz) {
-      const T value = f.scratch[c * g.cells() + int64_t(iz) * g.row() + ix], size = value < 0 ? -value : value;
-      largest = size > largest ? size : largest;
-    }
-    f.largest[i] = largest;
-  }
-};
-
-template <class T>
-struct Scale : Phase<T> {
-  SEISFAST_HD void operator()(int c, int job) const {
-    const Grid& g = this->p.grid;
-    const Fields<T> f = this->at(job);
-    T largest = 0;
-    for (int ix = 0; ix < g.nx_p(); ++ix) {
-      const T size = f.largest[c * g.row() + ix];
-      largest = size > largest ? size : largest;
-    }
-    this->p.scales[this->kept_index(job, this->n, c)] = half_scale(largest);
-  }
-};
-
-template <class T>
-struct Compress : Phase<T> {
-  SEISFAST_HD void operator()(int i, int job) const {
-    const Acoustic<T>& p = this->p;
-    if (i % p.grid.row() >= p.grid.nx_p()) return;
-    const Fields<T> f = this->at(job);
-    for (int c = 0; c < p.channels(); ++c) {
-      const int64_t at = this->kept_index(job, this->n, c);
-      static_cast<uint16_t*>(p.kept)[at * p.grid.cells() + i] =
-          to_half(float(f.scratch[c * p.grid.cells() + i] * p.scales[at]));
-    }
   }
 };
 

@@ -27,7 +27,7 @@ SEISFAST_HD T second(const T* c, At at) {
 // d2/dz2 + d2/dx2 of the field whose values along the two axes are `z(k)` and `x(k)`.
 template <int R, class T, class Z, class X>
 SEISFAST_HD T laplacian(const Weights<T>& w, Z z, X x) {
-  T sum = (w.d2z[0] + w.d2x[0]) * x(0);
+  T sum = w.centre * x(0);
   SEISFAST_UNROLL
   for (int k = 1; k <= R; ++k) sum = fma(w.d2x[k], x(k) + x(-k), sum);
   SEISFAST_UNROLL

@@ -74,7 +74,9 @@ struct LockstepGroup {
   std::vector<Item> pending;
 
   // Whether block b waits here. The threads of a block agree on it, so the first one is asked.
-  bool run_before(const Item& item, size_t b, bool empty) const { return !empty && item.needed(threads[b][0], blocks[b]); }
+  bool run_before(const Item& item, size_t b, bool empty) const {
+    return !empty && item.needed(threads[b][0], blocks[b]);
+  }
 
   std::vector<size_t> shuffled(size_t count) {
     std::vector<size_t> order(count);

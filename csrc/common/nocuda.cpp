@@ -16,24 +16,20 @@ namespace {
 
 bool cuda_built() { return false; }
 
+Limits cuda_limits() { missing(); }
+
 template <class T>
-void cuda_forward(const Acoustic<T>&, void*) {
+bool cuda_accepts(const Acoustic<T>&, const Tiling&, bool) {
   missing();
 }
 template <class T>
-void cuda_adjoint(const Acoustic<T>&, void*) {
-  missing();
-}
-template <class T>
-int64_t cuda_workspace(const Acoustic<T>&, bool) {
+void cuda_run(const Acoustic<T>&, const Tiling&, bool, void*) {
   missing();
 }
 
-template void cuda_forward<float>(const Acoustic<float>&, void*);
-template void cuda_forward<double>(const Acoustic<double>&, void*);
-template void cuda_adjoint<float>(const Acoustic<float>&, void*);
-template void cuda_adjoint<double>(const Acoustic<double>&, void*);
-template int64_t cuda_workspace<float>(const Acoustic<float>&, bool);
-template int64_t cuda_workspace<double>(const Acoustic<double>&, bool);
+template bool cuda_accepts(const Acoustic<float>&, const Tiling&, bool);
+template bool cuda_accepts(const Acoustic<double>&, const Tiling&, bool);
+template void cuda_run(const Acoustic<float>&, const Tiling&, bool, void*);
+template void cuda_run(const Acoustic<double>&, const Tiling&, bool, void*);
 
 }  // namespace seisfast

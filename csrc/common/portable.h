@@ -6,9 +6,11 @@
 #ifdef __CUDACC__
 #define SEISFAST_HD __host__ __device__ __forceinline__
 #define SEISFAST_UNROLL _Pragma("unroll")
+#define SEISFAST_ROLLED _Pragma("unroll 1")
 #else
 #define SEISFAST_HD inline __attribute__((always_inline))
 #define SEISFAST_UNROLL _Pragma("GCC unroll 4")
+#define SEISFAST_ROLLED
 #endif
 
 // The same source is compiled for several vector levels; each gets a namespace of its own, so that the linker never
