@@ -115,7 +115,9 @@ template <class T>
 py::dict planned(const py::dict& d, bool adjoint, int wanted, const py::object& chip) {
   const Acoustic<T> p = params<T>(d);
   const bool here = chip.is_none();
-  const Limits limits = here ? cuda_limits() : Limits{chip["shared"].cast<int>(), chip["cluster"].cast<int>()};
+  const Limits limits =
+      here ? cuda_limits()
+           : Limits{chip["shared"].cast<int>(), chip["cluster"].cast<int>(), chip["processors"].cast<int>()};
   const Plan found =
       plan<T>(p, adjoint, wanted, limits, [&](const Tiling& t) { return !here || cuda_accepts(p, t, adjoint); });
   const Tiling& t = found.tiling;
@@ -155,7 +157,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("acoustic_plan", &acoustic_plan, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "engine"_a,
         "chip"_a = py::none(),
         "The CUDA engine that a run gets, why no faster one, how it cuts the grid, and the elements per job of its "
-        "workspace. `chip` (shared bytes of a block, blocks of a cluster) stands for the current device.");
+        "workspace. `chip` (shared bytes of a block, blocks of a cluster, processors) stands for the current device.");
 }
 
 }  // namespace seisfast

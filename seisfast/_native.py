@@ -29,6 +29,19 @@ def acoustic_run(params: dict[str, Any], dtype: str, adjoint: bool, threads: int
     _C.acoustic_run(params=params, dtype=dtype, adjoint=adjoint, threads=threads, stream=stream)
 
 
-def acoustic_workspace(params: dict[str, Any], adjoint: bool) -> int:
-    """Elements per shot that the CUDA engine works in."""
-    return int(_C.acoustic_workspace(params=params, adjoint=adjoint))
+def acoustic_plan(
+    params: dict[str, Any], dtype: str, adjoint: bool, engine: str, chip: dict[str, int] | None = None
+) -> dict[str, Any]:
+    """The CUDA engine that a run gets on the current device, or on a `chip` (a value of
+    `propagator.CHIPS`).
+
+    Returns:
+        `engine`, `reason` (why no faster one, or not the one asked for), `blocks` (z, x), `rows` and `columns` of a
+        block, `steps` per launch, `shared` bytes of a block, `workspace` elements per job, and the `tiling` for
+        `acoustic_run`.
+
+    Raises:
+        ValueError: an engine that does not exist.
+        RuntimeError: no `chip`, in a build without CUDA or without a device.
+    """
+    return dict(_C.acoustic_plan(params=params, dtype=dtype, adjoint=adjoint, engine=engine, chip=chip))

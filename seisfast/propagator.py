@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +15,19 @@ from torch import Tensor
 from seisfast import _native
 from seisfast.arguments import rounded_down
 from seisfast.boundaries import CPML, Boundary, Sponge, faces_of
-from seisfast.ops.acoustic import Scheme, kept_bytes
+from seisfast.ops.acoustic import CUDA_ENGINES, Scheme, describe_run, dtype_name, kept_bytes
 from seisfast.ops.derivatives import Simulate, is_transformed, needs_gradient
 from seisfast.reference.acoustic import expand_wavelet
 from seisfast.survey import Survey
 
-ENGINES = ("auto", "plain", "resident", "cluster", "tiled", "cpu")
+ENGINES = (*CUDA_ENGINES, "cpu")
+# What chips offer: bytes of shared memory of a block, blocks of a cluster (CUDA C++ Programming Guide, table of compute
+# capabilities), and multiprocessors (of the H100 SXM and H200, the A100, the RTX 4090).
+CHIPS = {
+    "H100, H200 (sm_90)": {"shared": 227 * 1024, "cluster": 16, "processors": 132},
+    "A100 (sm_80)": {"shared": 163 * 1024, "cluster": 1, "processors": 108},
+    "RTX 30, RTX 40 (sm_86, sm_89)": {"shared": 99 * 1024, "cluster": 1, "processors": 128},
+}
 _BAND = 2.5  # a Ricker wavelet has little above this multiple of its peak frequency
 
 
@@ -34,14 +44,18 @@ class Storage:
         mode: "auto", "all" or "checkpoint".
         every: keep each k-th step; k dt must stay below the Nyquist interval of 2.5 times the peak frequency.
         dtype: None, or ``torch.float16`` for kept steps in half precision, scaled per shot and step.
+        memory: bytes that a call may take besides its records: for what it keeps, and on CUDA for its work, which then
+            runs the shots in groups that fit. None: "auto" as above, work in half of what is free. The result does
+            not depend on it.
 
     Raises:
-        ValueError: an unknown mode or dtype, `every` below 1, or a lossy setting with "checkpoint".
+        ValueError: an unknown mode or dtype, `every` or `memory` below 1, or a lossy setting with "checkpoint".
     """
 
     mode: str = "auto"
     every: int = 1
     dtype: torch.dtype | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("auto", "all", "checkpoint"):
@@ -50,6 +64,10 @@ class Storage:
             raise ValueError(f"Storage every must be an integer of at least 1, got {self.every!r}")
         if self.dtype not in (None, torch.float16):
             raise ValueError(f"Storage dtype must be None or torch.float16, got {self.dtype!r}")
+        if self.memory is not None and (
+            isinstance(self.memory, bool) or not isinstance(self.memory, int) or self.memory < 1
+        ):
+            raise ValueError(f"Storage memory must be None or a positive number of bytes, got {self.memory!r}")
         if self.mode == "checkpoint" and self.lossy:
             raise ValueError("Storage mode 'checkpoint' recomputes exactly; every and dtype need mode 'all'")
 
@@ -69,7 +87,8 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
         velocity: m/s, `[nz, nx]` or `[models, nz, nx]`, float32 or float64, on the CPU or a CUDA device.
         survey: the acquisition.
         storage: what to keep for the gradient, default `Storage()`.
-        engine: "auto", "cpu" (CPU tensors) or "plain" (CUDA tensors).
+        engine: "auto"; on CUDA also "plain", "resident", "cluster" or "tiled" (docs/engines), which fall back to
+            "plain" with one warning where the grid does not fit them; on a CPU "cpu". All give equal results.
 
     Returns:
         Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models.
@@ -78,6 +97,7 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
         TypeError: a velocity that is not a float32 or float64 tensor, another kind of survey or storage.
         ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a time step
             above the stability limit (with the largest stable one), or an engine that does not run there.
+        MemoryError: records and what the gradient keeps exceed the memory, with how much and what to change.
         FloatingPointError: a record that is not finite, naming the first such shot.
 
     Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
@@ -103,7 +123,7 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
     readable = _readable(velocity)
     if readable:
         _check_values(batch.detach(), survey)
-    scheme = _plan(batch, survey, storage or Storage())
+    scheme = _plan(batch, survey, storage or Storage(), engine)
     inputs = (
         batch,
         expand_wavelet(survey, batch),
@@ -140,7 +160,7 @@ def check(data: Tensor) -> Tensor:
 
 
 def choose_engine(engine: str, device: torch.device) -> str:
-    """The engine that runs on this device: "cpu", or "plain" on CUDA.
+    """The engine that was asked for, checked: "cpu" on a CPU; on CUDA "auto" stays, for it depends on the grid.
 
     Raises:
         ValueError: an unknown engine, or one that does not run there.
@@ -154,10 +174,10 @@ def choose_engine(engine: str, device: torch.device) -> str:
             f"velocity is on {device}, but this build of seisfast has no CUDA engine: move it to the CPU, or install "
             "nvcc and seisfast again"
         )
-    here = "cpu" if device.type == "cpu" else "plain"
-    if engine not in ("auto", here):
-        raise ValueError(f"engine {engine!r} does not run on {device}; this version has {here!r} there")
-    return here
+    here = ("auto", "cpu") if device.type == "cpu" else CUDA_ENGINES
+    if engine not in here:
+        raise ValueError(f"engine {engine!r} does not run on {device}; there it is one of {here}")
+    return "cpu" if device.type == "cpu" else engine
 
 
 def has_cuda_engine() -> bool:
@@ -165,22 +185,77 @@ def has_cuda_engine() -> bool:
     return bool(_native.build_info()["cuda"])
 
 
+def planned_engine(
+    survey: Survey, shape: tuple[int, int], *, dtype: torch.dtype = torch.float32, adjoint: bool = False,
+    engine: str = "auto", chip: dict[str, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The CUDA engine of a survey over models of this shape, and how it cuts the grid into blocks.
+
+    Args:
+        survey: the acquisition.
+        shape: (nz, nx) of the models.
+        dtype: of the velocity.
+        adjoint: the engine of the gradient instead of the records'.
+        engine: as in `simulate`.
+        chip: a value of `CHIPS`, default the current CUDA device.
+
+    Returns:
+        `engine`, `reason` (why no faster one), `blocks` of a shot (z, x), `rows` and `columns` of a block, `steps` per
+        launch, `shared` bytes of a block, `workspace` elements per shot.
+
+    Raises:
+        ValueError: an engine that is not one of CUDA.
+        RuntimeError: no `chip`, and no device or a build without CUDA.
+    """
+    sponge = isinstance(survey.boundary, Sponge)
+    scheme = Scheme(
+        spacing=survey.spacing, dt=survey.dt, order=survey.order, padding=survey.padding, sponge=sponge,
+        free_surface=survey.free_surface, vmin_gradient=False, receivers_repeat=survey.receivers_repeat,
+        keep="nothing", every=1, segment=1, half=False,
+    )  # fmt: skip
+    sources, receivers = survey.array("sources", torch.device("cpu")), survey.array("receivers", torch.device("cpu"))
+    numbers = describe_run(scheme, shape, 1, survey.shots, sources.shape[1], receivers.shape[1], survey.nt)
+    return _native.acoustic_plan(numbers, dtype_name(dtype), adjoint, engine, chip)
+
+
 def describe_engine(shape: tuple[int, int], boundary: Boundary | None = None, order: int = 4) -> str:
-    """One line per device kind: the engine that `simulate` would run for a model of this size, and its grid."""
+    """The engines that `simulate` would run for models of this size, float32: a line per kind of device and direction.
+
+    CUDA engines are those of the current device; without one, those of common chips.
+    """
     layers: Boundary = CPML() if boundary is None else boundary
     survey = Survey(
-        shape=shape, spacing=10.0, dt=1e-3, nt=1, sources=[(min(1, shape[0] - 1), 0)],
-        receivers=[(min(1, shape[0] - 1), 0)], wavelet=[1.0], order=order, boundary=layers,
+        shape=shape, spacing=10.0, dt=1e-3, nt=1000, sources=[(min(1, shape[0] - 1), 0)],
+        receivers=[(min(1, shape[0] - 1), 0)], wavelet=[1.0] + [0.0] * 999, order=order, boundary=layers,
     )  # fmt: skip
     nz_p, nx_p = survey.padded_shape(shape)
     info = _native.build_info()
     kind = "sponge" if isinstance(layers, Sponge) else "C-PML"
-    cuda = "plain" if info["cuda"] else "none (built without CUDA)"
-    return (
-        f"{shape[0]} x {shape[1]} cells with {kind} run on a grid of {nz_p} x {nx_p}, order {order}\n"
-        f"CPU tensors:  engine cpu ({info['vector_level']}, {torch.get_num_threads()} threads over shots)\n"
-        f"CUDA tensors: engine {cuda}"
-    )
+    lines = [
+        f"{shape[0]} x {shape[1]} cells with {kind} run on a grid of {nz_p} x {nx_p}, order {order}",
+        f"CPU tensors:  engine cpu ({info['vector_level']}, {torch.get_num_threads()} threads over shots)",
+    ]
+    if not info["cuda"]:
+        lines.append("CUDA tensors: none, this build has no CUDA engines; one with them would choose")
+    here = info["cuda"] and torch.cuda.is_available()
+    chips: dict[str, dict[str, int] | None] = {torch.cuda.get_device_name(): None} if here else {**CHIPS}
+    for name, chip in chips.items():
+        for adjoint in (False, True):
+            found = planned_engine(survey, shape, adjoint=adjoint, chip=chip)
+            lines.append(f"CUDA tensors on {name}, {'gradient' if adjoint else 'records'}: {_describe_plan(found)}")
+    return "\n".join(lines)
+
+
+def _describe_plan(found: dict[str, Any]) -> str:
+    blocks_z, blocks_x = found["blocks"]
+    block = f"{found['rows']} x {found['columns']} cells, {found['shared'] / 1024:.0f} KB of shared memory"
+    text = {
+        "plain": "engine plain",
+        "resident": f"engine resident, one block per shot: {block}",
+        "cluster": f"engine cluster, {blocks_z} blocks per shot, each {block}",
+        "tiled": f"engine tiled, {blocks_z} x {blocks_x} tiles, each {block}, {found['steps']} steps per launch",
+    }[found["engine"]]
+    return f"{text} ({found['reason']})" if found["reason"] else text
 
 
 def _readable(velocity: Tensor) -> bool:
@@ -226,8 +301,8 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
             )
 
 
-def _plan(velocity: Tensor, survey: Survey, storage: Storage) -> Scheme:
-    """The scheme of this call, with the storage decided."""
+def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto") -> Scheme:
+    """The scheme of this call, with the storage decided and found to fit."""
     sponge = isinstance(survey.boundary, Sponge)
     wanted = torch.is_grad_enabled() and needs_gradient(velocity)
     if storage.every > 1 and survey.peak_frequency > 0:
@@ -246,18 +321,56 @@ def _plan(velocity: Tensor, survey: Survey, storage: Storage) -> Scheme:
             receivers_repeat=survey.receivers_repeat, keep=keep,
             every=storage.every if keep == "all" else 1, segment=segment_length(survey.nt),
             half=storage.dtype is not None and keep == "all",
+            engine="auto" if velocity.device.type == "cpu" else engine,
         )  # fmt: skip
 
+    def kept(keep: str) -> int:
+        shape = (velocity.shape[1], velocity.shape[2])
+        return kept_bytes(scheme(keep), velocity.shape[0], survey.shots, shape, survey.nt, velocity.dtype)
+
+    memory = _free_memory(velocity.device)
     if not wanted:
-        return scheme("nothing")
-    if storage.mode != "auto":
-        return scheme(storage.mode)
-    if storage.lossy:
-        return scheme("all")
-    shape = (velocity.shape[1], velocity.shape[2])
-    needed = kept_bytes(scheme("all"), velocity.shape[0], survey.shots, shape, survey.nt, velocity.dtype)
-    budget: int = _storage_budget(velocity.device)
-    return scheme("all" if needed <= budget else "checkpoint")
+        keep = "nothing"
+    elif storage.mode != "auto":
+        keep = storage.mode
+    elif storage.lossy:
+        keep = "all"
+    else:
+        budget = storage.memory or (32 * 2**20 if velocity.device.type == "cpu" else memory // 4)
+        keep = "all" if kept("all") <= budget else "checkpoint"
+    if not torch.compiler.is_compiling():
+        _check_memory(velocity, survey, storage, keep, kept, memory)
+    if velocity.device.type == "cpu":
+        return scheme(keep)
+    return replace(scheme(keep), memory=max(1, storage.memory - kept(keep)) if storage.memory else memory // 2)
+
+
+def _check_memory(
+    velocity: Tensor, survey: Survey, storage: Storage, keep: str, kept: Callable[[str], int], memory: int
+) -> None:
+    """Whether the records and what is kept for the gradient fit, before any work is done."""
+    size = torch.finfo(velocity.dtype).bits // 8
+    records = velocity.shape[0] * survey.shots * survey.nt * survey.receivers_per_shot * size
+    needed = kept(keep)
+    advice = "fewer shots or models per call"
+    if keep == "all":
+        advice = f"Storage('checkpoint') ({_gib(kept('checkpoint'))}), a larger every, torch.float16, or {advice}"
+    grid = " x ".join(map(str, survey.padded_shape((velocity.shape[1], velocity.shape[2]))))
+    jobs = velocity.shape[0] * survey.shots
+    if storage.memory is not None and needed > storage.memory:
+        raise MemoryError(
+            f"Storage memory must hold what the gradient of {jobs} shots on a grid of {grid} keeps, {_gib(needed)}, got "
+            f"{_gib(storage.memory)}: use {advice}"
+        )
+    if memory and records + needed > memory:
+        raise MemoryError(
+            f"{jobs} shots on a grid of {grid} need {_gib(records)} for the records and {_gib(needed)} for the gradient; "
+            f"{velocity.device} has {_gib(memory)}: use {advice}"
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB"
 
 
 def segment_length(nt: int) -> int:
@@ -266,11 +379,17 @@ def segment_length(nt: int) -> int:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _storage_budget(device: torch.device) -> int:
-    """Bytes that "auto" may keep: a quarter of what is free on CUDA.
+def _free_memory(device: torch.device) -> int:
+    """Bytes that torch can still allocate on CUDA, all the memory of the machine on a CPU; 0 where nobody knows.
 
-    On a CPU, where recomputed steps stay in the cache and kept ones go through main memory, little is worth keeping.
+    On a CPU, where recomputed steps stay in the cache and kept ones go through main memory, "auto" keeps little anyway.
     """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) // 4
-    return 32 * 2**20
+        if torch.cuda.is_current_stream_capturing():  # the driver is not asked then
+            return int(torch.cuda.get_device_properties(device).total_memory) - torch.cuda.memory_allocated(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0

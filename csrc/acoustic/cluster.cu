@@ -12,14 +12,18 @@ void launch_cluster(const Place<float>& place, const Tiling& tiling, const Chunk
 
 bool accepts_cluster(const Acoustic<float>& p, const Tiling& tiling, bool backwards) {
   int active = 0;
-  onchip::with_variant<float>(p.order, tiling.strip, backwards, [&](auto variant) {
-    using V = decltype(variant);
-    cudaLaunchAttribute attribute{};
-    const cudaLaunchConfig_t config = onchip::configure<float, V, true>(p, tiling, nullptr, attribute);
-    if (cudaOccupancyMaxActiveClusters(&active, onchip::chunk_kernel<float, V, true>, &config) != cudaSuccess)
-      active = 0;
-  });
-  cudaGetLastError();  // a refusal is an answer, not an error
+  try {
+    onchip::with_variant<float>(p.order, tiling.strip, backwards, [&](auto variant) {
+      using V = decltype(variant);
+      cudaLaunchAttribute attribute{};
+      const cudaLaunchConfig_t config = onchip::configure<float, V, true>(p, tiling, nullptr, attribute);
+      check(cudaOccupancyMaxActiveClusters(&active, onchip::chunk_kernel<float, V, true>, &config),
+            "asking for clusters");
+    });
+  } catch (const std::runtime_error&) {  // a refusal is an answer, not an error
+    cudaGetLastError();
+    return false;
+  }
   return active > 0;
 }
 

@@ -31,7 +31,8 @@ Limits cuda_limits() {
   check(cudaGetDevice(&device), "asking for the current device");
   const int major = attribute(cudaDevAttrComputeCapabilityMajor, device);
   const bool clusters = major >= 9 && attribute(cudaDevAttrClusterLaunch, device) != 0;
-  return {attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device), clusters ? 16 : 1};
+  return {attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device), clusters ? 16 : 1,
+          attribute(cudaDevAttrMultiProcessorCount, device)};
 }
 
 template <class T>

@@ -29,6 +29,7 @@ __device__ __forceinline__ T* of_rank(T*, int) {
 template <class T, class ThisThread, bool clustered>
 struct DeviceMachine {
   using Me = ThisThread;
+  static constexpr bool kTiles = !clustered;
   Me me;
   const Block<T>& block;
 

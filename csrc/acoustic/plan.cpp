@@ -166,19 +166,23 @@ Plan plan(const Acoustic<T>& p, bool adjoint, int wanted, const Limits& limits,
       Tiling probe{};
       why = prepare(p, probe);
       const Fit f = fit(sizeof(T), p.reach(), probe.strip, adjoint);
-      for (const int columns : {128, 96, 64})
-        for (const int steps : {2, 4, 6, 8, 10}) {
-          Tiling tiling{};
-          std::string here = tile_grid(p, adjoint, f.threads / (columns / 4) * f.rows, columns, steps, tiling);
-          if (here.empty()) here = too_much(tiling);
-          if (!here.empty()) {
-            if (why.empty()) why = here;
-            continue;
+      for (const int columns : {128, 96, 64, 48})
+        for (const int quarters : {4, 3, 2, 1})  // of the rows that the registers can hold
+          for (const int steps : {2, 4, 6, 8, 10}) {
+            Tiling tiling{};
+            const int rows = f.threads / (columns / 4) * f.rows * quarters / 4;
+            std::string here = tile_grid(p, adjoint, rows, columns, steps, tiling);
+            if (here.empty()) here = too_much(tiling);
+            if (!here.empty()) {
+              if (why.empty()) why = here;
+              continue;
+            }
+            // Rounds of blocks over the chip times the cells of a block; to load and to store is worth about 3.5 steps.
+            const int64_t blocks = int64_t(tiling.blocks()) * p.count;
+            const double rounds = double((blocks + limits.processors - 1) / limits.processors);
+            const double cost = rounds * tiling.rows * tiling.columns * (steps + 3.5) / steps;
+            if (best.blocks_z == 0 || cost < least) best = tiling, least = cost;
           }
-          // All cells of all tiles; to load and to store them is worth about 3.5 steps.
-          const double cost = double(tiling.blocks()) * tiling.rows * tiling.columns * (steps + 3.5) / steps;
-          if (best.blocks_z == 0 || cost < least) best = tiling, least = cost;
-        }
       if (best.blocks_z) return {best, reason};
     }
     because("tiled", why);

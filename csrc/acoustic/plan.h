@@ -9,8 +9,9 @@ namespace seisfast {
 
 // What a chip offers, as its driver reports it.
 struct Limits {
-  int shared;   // bytes of shared memory that a block may ask for
-  int cluster;  // largest number of blocks in a cluster; 1: none
+  int shared;      // bytes of shared memory that a block may ask for
+  int cluster;     // largest number of blocks in a cluster; 1: none
+  int processors;  // multiprocessors: blocks that run at a time
 };
 
 struct Plan {

@@ -22,8 +22,8 @@ struct Tiling {
   SEISFAST_HD constexpr int blocks() const { return blocks_z * blocks_x; }
 };
 
-constexpr int kStrip = 16;      // a layer of 14 cells and the reach of order 4: the fast case
-constexpr int kWideStrip = 28;  // layers up to 20 cells at every order
+constexpr int kStrip = 20;      // a layer of 14 cells at every order
+constexpr int kWideStrip = 28;  // one of 20 cells
 
 inline namespace SEISFAST_LEVEL {
 
@@ -95,7 +95,7 @@ SEISFAST_HD Tile tile_of(const Acoustic<T>& p, const Tiling& tiling, int block) 
 
 // Threads of a block and how many rows of four columns one of them can take, so that what it keeps stays in registers:
 // strip lines, in the adjoint the gradient, and the strength of the first `held` rows. That of the others lies in shared
-// memory. Chosen by compiling: the largest that does not spill on sm_90.
+// memory. Chosen by compiling for sm_90: the largest that spills little or nothing.
 struct Fit {
   int threads, rows, held;
 };
@@ -103,7 +103,7 @@ struct Fit {
 SEISFAST_HD constexpr Fit fit(int bytes, int reach, int strip, bool adjoint) {
   const bool near = reach <= 2;
   if (bytes == 8) return {strip ? 256 : 512, strip ? 4 : 6, 2};
-  if (strip == 0) return adjoint ? Fit{512, near ? 9 : 8, 1} : Fit{512, 13, near ? 9 : 6};
+  if (strip == 0) return adjoint ? Fit{512, near ? 9 : 8, 1} : Fit{512, 13, near ? 11 : 6};
   if (strip == kWideStrip) return adjoint ? Fit{256, near ? 10 : 8, 1} : Fit{256, near ? 14 : 10, 3};
   if (adjoint) return {256, near ? 16 : 12, 2};
   return {256, 16, near ? 16 : 12};

@@ -49,8 +49,7 @@ struct Thread {
   int own_begin, own_end;                 // rows that this block owns; none where it does not own the columns
   bool special;              // some cells are copied: to another block, across a periodic edge, into a mirror
   bool has_source, listens;  // some source lies in this thread's cells, some receiver in this block's
-  bool damped[4];            // sponge: these columns lie in a side frame,
-  T damping[4];              // which damps them so
+  T inner[4], damping[4];    // sponge: damping of a cell = inner * that of its row + damping
   T strength[H][4];          // (v dt)^2 of the first rows
   T grad[adjoint ? K : 1][4];
   T first_z[kStrip], second_z[kStrip], first_x[kStrip], second_x[kStrip];  // psi and zeta, or m and p
@@ -128,8 +127,7 @@ struct Block {
       }
   }
 
-  // Copies of a value that was just computed for a local cell: into a neighbour's edge rows, across a periodic edge,
-  // and into the mirror.
+  // Copies of a local cell's value: into a neighbour's edge rows, across a periodic edge, and into the mirror.
   SEISFAST_HD void copy(int q, int row, int column, T value) const {
     const int reach = p.reach(), offset = (q & 1) * lay.image;
     if (above && row < reach) above[offset + lay.at(above_rows + row, column)] = value;

@@ -14,7 +14,7 @@ template <class T, int R, int S, bool adjoint, class Machine>
 SEISFAST_HD void run_chunk(Machine& machine, const Chunk<T>& chunk) {
   using Me = typename Machine::Me;
   using At = Block<T>;
-  using Do = Phases<T, R, S, adjoint, Me>;
+  using Do = Phases<T, R, S, adjoint, Me, Machine::kTiles>;
   const int steps = chunk.end - chunk.begin;
   auto layered = [](const Me&, const At& at) { return at.has_strips(); };
   auto listening = [](const Me& me, const At&) { return me.listens; };

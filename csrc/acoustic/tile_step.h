@@ -8,7 +8,8 @@ namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 namespace onchip {
 
-template <class T, int R, int S, bool adjoint, class Me>
+// `tiles`: whether the blocks may be tiles.
+template <class T, int R, int S, bool adjoint, class Me, bool tiles>
 struct Phases {
   static constexpr int K = Me::kRows, H = Me::kHeld;
   using At = Block<T>;
@@ -59,8 +60,9 @@ struct Phases {
       SEISFAST_UNROLL
       for (int w = 0; w < 4; ++w) {
         const int ix = at.grid_cell(0, me.column + w < t.columns ? me.column + w : 0).ix;
-        me.damped[w] = ix < g.left || ix >= g.left + g.nx;
-        me.damping[w] = at.p.profile[g.nz_p() + ix] * slowest;
+        const bool side = ix < g.left || ix >= g.left + g.nx;
+        me.inner[w] = side ? T(0) : T(1);
+        me.damping[w] = side ? at.p.profile[g.nz_p() + ix] * slowest : T(0);
       }
     } else {
       const int nz = at.p.grid.nz_p(), nx = at.p.grid.nx_p();
@@ -219,6 +221,7 @@ struct Phases {
       if (k < me.rows) {
         load4(own + R * pitch, window[(k + 2 * R) % (2 * R + 1)]);
         const T(&centre)[4] = window[(k + R) % (2 * R + 1)];
+        const T row_damping = S == 0 ? at.memory[at.lay.profile + me.row + k] : T(0);
         T line[4 + 2 * R], extra[4] = {0, 0, 0, 0}, before[4], strength[4], sum[4], value[4];
         beside(own, centre, line);
         if constexpr (S > 0) {
@@ -245,7 +248,7 @@ struct Phases {
             sum[w] += extra[w];
             value[w] = advance(centre[w], before[w], strength[w], sum[w]);
           } else {
-            const T damping = me.damped[w] ? me.damping[w] : at.memory[at.lay.profile + me.row + k];
+            const T damping = fma(me.inner[w], row_damping, me.damping[w]);  // one of the two
             value[w] = advance_damped(centre[w], before[w], damping, strength[w], sum[w]);
           }
         }
@@ -265,8 +268,40 @@ struct Phases {
         own += pitch, next += pitch, low += at.tile.width, high += at.tile.width, side += at.lay.side_pitch;
       }
     if (!adjoint && me.has_source) inject(me, at, n, first);
-    if (me.special)
-      for_mine(me, at, [&](int k, int w, Cell) { at.copy(q + 1, me.row + k, me.column + w, first[k * pitch + w]); });
+    if (me.special) copy_edges(me, at, q + 1, first);
+  }
+
+  // What others need of this thread's new rows, which begin at `first`: the stencil's reach next to an edge.
+  SEISFAST_HD static void copy_edges(const Me& me, const At& at, int q, const T* first) {
+    const Tile& t = at.tile;
+    const int pitch = at.lay.pitch, offset = (q & 1) * at.lay.image;
+    auto copy_row = [&](int k, T* to, T sign) {
+      T four[4];
+      load4(first + k * pitch, four);
+      SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w) four[w] = sign * four[w];
+      store4(to + me.column, four);
+    };
+    SEISFAST_ROLLED
+    for (int k = 0; k < me.rows && me.row + k <= R; ++k) {
+      const int row = me.row + k;
+      if (at.above && row < R) copy_row(k, at.above + offset + at.lay.at(at.above_rows + row, 0), T(1));
+      if (t.mirror && row > 0) copy_row(k, at.memory + offset + at.lay.at(-row, 0), T(-1));
+    }
+    if (at.below) SEISFAST_ROLLED
+    for (int k = t.rows - R > me.row ? t.rows - R - me.row : 0; k < me.rows; ++k)
+      copy_row(k, at.below + offset + at.lay.at(me.row + k - t.rows, 0), T(1));
+    if (S == 0 && t.wrap_x && (me.column < R || me.column + 4 > t.columns - R)) {
+      T* image = at.memory + offset;
+      SEISFAST_ROLLED
+      for (int k = 0; k < me.rows; ++k)
+        for (int w = 0; w < 4; ++w) {
+          const int column = me.column + w;
+          const T value = first[k * pitch + w];
+          if (column < R) image[at.lay.at(me.row + k, column + t.columns)] = value;
+          if (column >= t.columns - R && column < t.columns) image[at.lay.at(me.row + k, column - t.columns)] = value;
+        }
+    }
   }
 
   // Sources of this thread's cells, one after the other.
@@ -436,7 +471,7 @@ struct Phases {
   }
   // Tiles of a periodic grid may begin anywhere: their cells are found one by one. Others own whole groups of four (the
   // last ones up to the padding of a row).
-  SEISFAST_HD static bool scattered(const At& at) { return S == 0 && at.tiling.engine == Engine::tiled; }
+  SEISFAST_HD static bool scattered(const At& at) { return tiles && S == 0 && at.tiling.engine == Engine::tiled; }
   template <class F>
   SEISFAST_HD static void for_owned(const Me& me, const At& at, const Kept& kept, int k, F f) {
     SEISFAST_UNROLL

@@ -28,6 +28,7 @@ struct Lockstep {
 template <class Thread, class Block>
 struct LockstepGroup {
   using Me = Thread;
+  static constexpr bool kTiles = true;
   using Phase = std::function<void(Thread&, const Block&)>;
   using Needed = std::function<bool(const Thread&, const Block&)>;
   enum class Missing { none, barrier, together };  // planted errors, for a test of the test

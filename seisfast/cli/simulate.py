@@ -76,7 +76,7 @@ def _data_set(options: Namespace) -> None:
 
 def _one_file(options: Namespace) -> None:
     from seisfast.evaluation import relative_error
-    from seisfast.propagator import choose_engine, simulate
+    from seisfast.propagator import choose_engine, planned_engine, simulate
 
     if options.output is None and options.compare is None:
         raise ValueError("give --output (a .npy file), --compare (records), or both")
@@ -88,6 +88,8 @@ def _one_file(options: Namespace) -> None:
     survey = make_survey(options, shape)
     reference = None if options.compare is None else _reference(options.compare, velocity, survey)
     engine = choose_engine("auto", velocity.device)
+    if engine == "auto":
+        engine = planned_engine(survey, shape, dtype=dtype)["engine"]
     print(f"{survey}, engine {engine}", file=sys.stderr)
     start = time.perf_counter()
     records = simulate(velocity, survey).cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from seisfast import _native
 from seisfast.survey import first_weights, second_weights
 
 KEEP = {"nothing": 0, "all": 1, "checkpoint": 2}
+CUDA_ENGINES = ("auto", "plain", "resident", "cluster", "tiled")
 BLOCK = 16  # rows are padded to whole blocks, as in csrc/acoustic/params.h
 
 
@@ -31,6 +33,8 @@ class Scheme:
     every: int
     segment: int
     half: bool
+    engine: str = "auto"  # one of CUDA_ENGINES; a CPU has one engine
+    memory: int = 0  # bytes of work memory on CUDA: shots run in groups that fit; 0: all at once
 
     def arguments(self) -> tuple[list[float], list[int], list[int]]:
         """(scheme, layout, storage) lists of the operators' schema."""
@@ -38,7 +42,7 @@ class Scheme:
         return (
             [*self.spacing, self.dt],
             [self.order, *self.padding, *(int(flag) for flag in flags)],
-            [KEEP[self.keep], self.every, self.segment, int(self.half)],
+            [KEEP[self.keep], self.every, self.segment, int(self.half), CUDA_ENGINES.index(self.engine), self.memory],
         )
 
 
@@ -80,7 +84,7 @@ def _scheme(scheme: list[float], layout: list[int], storage: list[int]) -> Schem
     return Scheme(
         (scheme[0], scheme[1]), scheme[2], layout[0], (layout[1], layout[2], layout[3], layout[4]),
         bool(layout[5]), bool(layout[6]), bool(layout[7]), bool(layout[8]),
-        names[storage[0]], storage[1], storage[2], bool(storage[3]),
+        names[storage[0]], storage[1], storage[2], bool(storage[3]), CUDA_ENGINES[storage[4]], storage[5],
     )  # fmt: skip
 
 
@@ -187,42 +191,79 @@ def _run(
     step_model, step_shot, step_source = (
         0 if n == 1 else s for n, s in zip(wavelet.shape[:3], wavelet.stride()[:3], strict=True)
     )
-    top, bottom, left, right = plan.padding
-    first, second = first_weights(plan.order), second_weights(plan.order)
-    dz, dx = plan.spacing
-    names = (
-        "data", "kept", "scales", "checkpoints", "grad_data", "grad_velocity", "grad_wavelet", "grad_slowest",
-    )  # fmt: skip
-    on_cuda = velocity.device.type == "cuda"
-    params: dict[str, Any] = {
-        "cuda": on_cuda,
-        "nz": nz, "nx": nx, "top": top, "bottom": bottom, "left": left, "right": right,
-        "order": plan.order, "models": models, "shots": shots, "per_shot": per_shot,
-        "first": 0, "count": models * shots,
-        "receivers": receivers.shape[1], "nt": nt, "dt": plan.dt,
-        "sponge": plan.sponge, "free_surface": plan.free_surface, "vmin_gradient": plan.vmin_gradient,
-        "receivers_repeat": plan.receivers_repeat,
-        "d1z": [d / dz for d in first], "d1x": [d / dx for d in first],
-        "d2z": [c / dz**2 for c in second], "d2x": [c / dx**2 for c in second],
+    params = describe_run(plan, (nz, nx), models, shots, per_shot, receivers.shape[1], nt) | {
+        "cuda": velocity.device.type == "cuda",
         "velocity": velocity.data_ptr(), "slowest": slowest.data_ptr(), "profile": profile.data_ptr(),
         "wavelet": wavelet.data_ptr(),
         "wavelet_model": step_model, "wavelet_shot": step_shot, "wavelet_source": step_source,
         "sources": sources.data_ptr(), "receiver_cells": receivers.data_ptr(),
         "receiver_shot": 0 if receivers.shape[0] == 1 else 2 * receivers.shape[1],
-        "keep": KEEP[plan.keep], "every": plan.every, "segment": plan.segment, "half": plan.half,
-        **{name: arrays[name].data_ptr() if name in arrays else 0 for name in names},
-        "workspace": 0,
+        **{name: array.data_ptr() for name, array in arrays.items()},
     }  # fmt: skip
-    dtype = str(velocity.dtype).removeprefix("torch.")
-    if not on_cuda:
+    dtype = dtype_name(velocity.dtype)
+    if velocity.device.type == "cpu":
         _native.acoustic_run(params, dtype, adjoint, torch.get_num_threads(), 0)
         return
     with torch.cuda.device(velocity.device):
-        per_shot_size = _native.acoustic_workspace(params, adjoint)
-        workspace = velocity.new_zeros(params["count"] * per_shot_size)
-        params["workspace"] = workspace.data_ptr()
+        found = _native.acoustic_plan(params, dtype, adjoint, plan.engine)
+        warn_of_fallback(plan.engine, found, velocity.dtype)
+        jobs, per_job = models * shots, int(found["workspace"])
+        group = jobs_at_once(plan.memory, jobs, per_job * velocity.element_size())
+        workspace = velocity.new_empty(group * per_job)
+        params |= {"workspace": workspace.data_ptr(), "tiling": found["tiling"]}
         stream = torch.cuda.current_stream(velocity.device).cuda_stream
-        _native.acoustic_run(params, dtype, adjoint, 1, stream)
+        for first in range(0, jobs, group):
+            if found["engine"] == "plain":
+                workspace.zero_()
+            params |= {"first": first, "count": min(group, jobs - first)}
+            _native.acoustic_run(params, dtype, adjoint, 1, stream)
+
+
+def describe_run(
+    plan: Scheme, shape: tuple[int, int], models: int, shots: int, per_shot: int, receivers: int, nt: int
+) -> dict[str, Any]:
+    """What the extension must know of a run but for its arrays, whose addresses are zero."""
+    top, bottom, left, right = plan.padding
+    first, second = first_weights(plan.order), second_weights(plan.order)
+    dz, dx = plan.spacing
+    addresses = (
+        "velocity", "slowest", "profile", "wavelet", "wavelet_model", "wavelet_shot", "wavelet_source", "sources",
+        "receiver_cells", "receiver_shot", "data", "kept", "scales", "checkpoints", "grad_data", "grad_velocity",
+        "grad_wavelet", "grad_slowest", "workspace",
+    )  # fmt: skip
+    return {
+        "nz": shape[0], "nx": shape[1], "top": top, "bottom": bottom, "left": left, "right": right,
+        "order": plan.order, "models": models, "shots": shots, "first": 0, "count": models * shots,
+        "per_shot": per_shot, "receivers": receivers, "nt": nt, "dt": plan.dt,
+        "sponge": plan.sponge, "free_surface": plan.free_surface, "vmin_gradient": plan.vmin_gradient,
+        "receivers_repeat": plan.receivers_repeat,
+        "d1z": [d / dz for d in first], "d1x": [d / dx for d in first],
+        "d2z": [c / dz**2 for c in second], "d2x": [c / dx**2 for c in second],
+        "keep": KEEP[plan.keep], "every": plan.every, "segment": plan.segment, "half": plan.half,
+        **dict.fromkeys(addresses, 0),
+    }  # fmt: skip
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """ "float32" or "float64", as the extension calls it."""
+    return str(dtype).removeprefix("torch.")
+
+
+def jobs_at_once(memory: int, jobs: int, job_bytes: int) -> int:
+    """How many shots run together so that their work memory stays within `memory` bytes (0: no limit); at least one."""
+    return jobs if memory == 0 or job_bytes == 0 else max(1, min(jobs, memory // job_bytes))
+
+
+_warned: set[str] = set()
+
+
+def warn_of_fallback(wanted: str, found: dict[str, Any], dtype: torch.dtype) -> None:
+    """One warning per reason when an engine that was asked for, or any fast one in float32, does not fit."""
+    if found["engine"] != "plain" or wanted == "plain" or (wanted == "auto" and dtype == torch.float64):
+        return
+    if found["reason"] not in _warned:
+        _warned.add(found["reason"])
+        warnings.warn(f"simulate runs on the plain engine, the slowest on CUDA: {found['reason']}", stacklevel=2)
 
 
 # -- gradients on the operators themselves, for torch.compile and opcheck -----------------------------------------

@@ -21,13 +21,15 @@ struct Case {
   Keep keep;
   int every;
   bool half, vmin_gradient, repeat;
+  int layer = -1;  // cells on every face (but a free one) instead of a few
 };
 
 std::string describe(const Case& c) {
   const char* edges[] = {"C-PML", "sponge", "free top", "rigid", "wide C-PML"};
   return std::to_string(c.nz) + " x " + std::to_string(c.nx) + ", order " + std::to_string(c.order) + ", " +
          edges[int(c.edge)] + ", keep " + std::to_string(int(c.keep)) + ", every " + std::to_string(c.every) +
-         (c.half ? ", half" : "") + (c.vmin_gradient ? ", vmin" : "") + (c.repeat ? ", repeated receivers" : "");
+         (c.layer < 0 ? "" : ", layer " + std::to_string(c.layer)) + (c.half ? ", half" : "") +
+         (c.vmin_gradient ? ", vmin" : "") + (c.repeat ? ", repeated receivers" : "");
 }
 
 // A run with all its arrays, filled with random models, wavelets and residuals.
@@ -43,6 +45,7 @@ struct Run {
     std::uniform_real_distribution<double> unit(0, 1);
     p.grid = {c.nz, c.nx, 3, 4, 5, 2};
     if (c.edge == Edge::sponge) p.grid = {c.nz, c.nx, 6, 6, 6, 6};
+    if (c.layer >= 0) p.grid = {c.nz, c.nx, c.layer, c.layer, c.layer, c.layer};
     if (c.edge == Edge::free_top) p.grid.top = 0;
     if (c.edge == Edge::wide) p.grid = {c.nz, c.nx, 18, 17, 20, 16};
     if (c.edge == Edge::rigid) p.grid = {c.nz, c.nx, 0, 0, 0, 0};

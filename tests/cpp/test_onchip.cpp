@@ -133,6 +133,29 @@ void check_case(const Case& c, unsigned seed, Count& count, std::multiset<int>& 
   }
 }
 
+// Sizes that people run, as the choice of engine cuts them for an H100.
+void check_real_sizes(Count& count) {
+  const Case cases[] = {
+      {100, 100, 4, Edge::cpml, Keep::steps, 1, false, false, false, 14},
+      {100, 98, 8, Edge::free_top, Keep::checkpoints, 1, false, false, true, 14},
+      {70, 70, 4, Edge::sponge, Keep::steps, 2, true, false, false, 120},
+      {100, 100, 8, Edge::cpml, Keep::steps, 1, false, false, false, 20},
+      {308, 301, 4, Edge::cpml, Keep::checkpoints, 1, false, false, false, 14},
+      {300, 263, 6, Edge::sponge, Keep::steps, 1, false, false, false, 100},
+  };
+  const seisfast::Limits chip{227 * 1024, 16, 132};
+  auto yes = [](const Tiling&) { return true; };
+  for (const Case& c : cases) {
+    Run<float> cpu(c);
+    cpu.on_cpu();
+    const Tiling forward = seisfast::plan(cpu.p, false, -1, chip, yes).tiling;
+    const Tiling adjoint = seisfast::plan(cpu.p, true, -1, chip, yes).tiling;
+    const bool chosen = forward.engine != Engine::plain && adjoint.engine != Engine::plain;
+    if (!chosen) std::printf("no engine on chip: %s\n", describe(c).c_str());
+    count(chosen && agrees(c, cpu, forward, adjoint, 3, 1));
+  }
+}
+
 bool missing_barrier_shows(int missing, int blocks) {
   const Case c{28, 20, 4, Edge::cpml, Keep::steps, 1, false, false, false};
   Run<float> right(c), wrong(c);
@@ -155,6 +178,7 @@ int main() {
     for (const int order : {2, 4, 6, 8})
       for (const Edge edge : {Edge::cpml, Edge::sponge, Edge::free_top, Edge::rigid}) {
         if (kSmall && (size[0] != 41 || order == 2 || order == 6)) continue;
+        if (size[0] == 33 && order != 4) continue;
         cases.push_back({size[0], size[1], order, edge, Keep::steps, 1, false, false, false});
         cases.push_back({size[0], size[1], order, edge, Keep::checkpoints, 1, false, false, true});
         cases.push_back({size[0], size[1], order, edge, Keep::steps, 3, true, false, order == 4});
@@ -173,6 +197,7 @@ int main() {
     std::printf("engine %d: %zu runs\n", int(engine), seen.count(int(engine)));
     count(seen.count(int(engine)) >= (kSmall ? 10 : 100));
   }
+  if (!kSmall) check_real_sizes(count);
   count(missing_barrier_shows(1, 1));
   count(missing_barrier_shows(2, 2));
   std::printf("%d passed, %d failed\n", count.passed, count.failed);

@@ -1,0 +1,203 @@
+"""The choice of a CUDA engine, decided here for chips that need not be present; work memory and its limits."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_survey import relative, small_survey, small_velocity
+
+import seisfast as sf
+from seisfast import propagator
+from seisfast.ops import acoustic
+from seisfast.ops.acoustic import jobs_at_once
+from seisfast.propagator import CHIPS, describe_engine, planned_engine
+
+H200 = CHIPS["H100, H200 (sm_90)"]
+A100 = CHIPS["A100 (sm_80)"]
+
+
+def survey_for(shape: tuple[int, int], boundary: Any, order: int = 4, **changes: Any) -> sf.Survey:  # noqa: ANN401
+    settings: dict[str, Any] = {
+        "shape": shape, "spacing": 10.0, "dt": 1e-3, "nt": 100, "sources": [(2, 2)], "receivers": [(2, 3), (3, 3)],
+        "wavelet": torch.ones(100),
+    }  # fmt: skip
+    return sf.Survey(**{**settings, "order": order, "boundary": boundary, **changes})
+
+
+@pytest.mark.parametrize(
+    ("shape", "boundary", "order", "forward", "adjoint"),
+    [
+        ((100, 100), sf.CPML(), 4, ("resident", (1, 1)), ("resident", (1, 1))),
+        ((100, 100), sf.CPML(), 2, ("resident", (1, 1)), ("resident", (1, 1))),
+        ((100, 100), sf.CPML(), 8, ("resident", (1, 1)), ("cluster", (2, 1))),
+        ((70, 70), sf.CPML(), 4, ("resident", (1, 1)), ("resident", (1, 1))),
+        ((100, 100), sf.CPML(20), 4, ("cluster", (2, 1)), ("cluster", (2, 1))),
+        ((100, 100), sf.Faces(top=sf.Free()), 4, ("resident", (1, 1)), ("resident", (1, 1))),
+        ((70, 70), sf.Sponge(), 4, ("cluster", (4, 1)), ("cluster", (6, 1))),
+        ((70, 70), sf.Sponge(20), 4, ("resident", (1, 1)), ("resident", (1, 1))),
+    ],
+)
+def test_training_sizes_stay_on_chip(
+    shape: tuple[int, int], boundary: Any, order: int, forward: object, adjoint: object,  # noqa: ANN401
+) -> None:  # fmt: skip
+    survey = survey_for(shape, boundary, order)
+    for backwards, (engine, blocks) in ((False, forward), (True, adjoint)):
+        found = planned_engine(survey, shape, adjoint=backwards, chip=H200)
+        assert (found["engine"], tuple(found["blocks"])) == (engine, blocks)
+        assert 0 < found["shared"] <= H200["shared"]
+        covered = found["rows"] * found["blocks"][0]
+        assert covered >= survey.padded_shape(shape)[0]
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("boundary", [sf.CPML(), sf.CPML(20), sf.Faces(top=sf.Free())], ids=repr)
+@pytest.mark.parametrize("shape", [(751, 2301), (400, 401), (1500, 300)])
+def test_large_models_run_in_tiles_on_every_chip(shape: tuple[int, int], boundary: Any, chip: str) -> None:  # noqa: ANN401
+    survey = survey_for(shape, boundary)
+    for adjoint in (False, True):
+        found = planned_engine(survey, shape, adjoint=adjoint, chip=CHIPS[chip])
+        assert found["engine"] == "tiled", found["reason"]
+        assert found["shared"] <= CHIPS[chip]["shared"]
+        assert found["steps"] >= 2
+        assert "resident: " in found["reason"]
+
+
+def test_one_shot_fills_the_chip() -> None:
+    """Tiles of one shot are cut so that whole rounds of blocks run."""
+    found = planned_engine(survey_for((751, 2301), sf.CPML()), (751, 2301), chip=H200)
+    blocks = found["blocks"][0] * found["blocks"][1]
+    rounds = -(-blocks // H200["processors"])
+    assert blocks / (rounds * H200["processors"]) > 0.75
+
+
+def test_what_does_not_fit_says_why() -> None:
+    survey = survey_for((100, 100), sf.CPML())
+    cases = [
+        (survey, {"chip": A100, "engine": "cluster"}, "cluster: this chip has no clusters"),
+        (survey, {"chip": A100, "engine": "resident"}, r"resident: needs \d+ bytes of shared memory, there are 166912"),
+        (survey, {"chip": H200, "engine": "tiled", "dtype": torch.float64}, "tiled: float32 only"),
+        (survey_for((100, 100), sf.CPML(40)), {"chip": H200}, "a layer with the reach of the stencil is 44 cells"),
+        (
+            survey_for((3, 3), sf.CPML(), sources=[(1, 1)], receivers=[(1, 2)]),
+            {"chip": H200},
+            "the layers with the reach of the stencil do not fit in a block",
+        ),
+        (survey_for((300, 300), sf.CPML()), {"chip": H200, "engine": "resident"}, "exceed the registers of a block"),
+    ]
+    for made, arguments, reason in cases:
+        shape = made.shape
+        assert shape is not None
+        found = planned_engine(made, shape, **arguments)
+        assert found["engine"] == "plain"
+        assert re.search(reason, found["reason"]), found["reason"]
+
+
+def test_engine_asked_for_is_taken_where_it_fits() -> None:
+    survey = survey_for((100, 100), sf.CPML())
+    for engine in ("plain", "resident", "cluster", "tiled"):
+        found = planned_engine(survey, (100, 100), engine=engine, chip=H200)
+        assert found["engine"] == engine
+        assert found["reason"] == ""
+    with pytest.raises(ValueError, match="no CUDA engine warp"):
+        planned_engine(survey, (100, 100), engine="warp", chip=H200)
+
+
+def test_float64_is_resident_where_it_fits_and_plain_elsewhere() -> None:
+    small, large = survey_for((30, 30), sf.CPML()), survey_for((100, 100), sf.CPML())
+    assert planned_engine(small, (30, 30), dtype=torch.float64, chip=H200)["engine"] == "resident"
+    assert planned_engine(large, (100, 100), dtype=torch.float64, chip=H200)["engine"] == "plain"
+
+
+def test_budget_in_the_documentation_is_the_real_one() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "engines.md").read_text()
+    survey = survey_for((100, 100), sf.CPML())
+    for adjoint in (False, True):
+        shared = planned_engine(survey, (100, 100), adjoint=adjoint, chip=H200)["shared"]
+        assert f"{shared:,}" in page
+
+
+def test_description_names_engines_and_blocks() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("describes the device that is there")
+    text = describe_engine((70, 70), sf.Sponge())
+    assert "CUDA tensors on H100, H200 (sm_90), records: engine cluster, 4 blocks per shot, each 78 x 310 cells" in text
+    assert "CUDA tensors on A100 (sm_80), gradient: engine tiled, " in text
+    assert "cluster: this chip has no clusters" in text
+
+
+def test_one_warning_per_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acoustic, "_warned", set())
+    found = {"engine": "plain", "reason": "resident: too large"}
+    with pytest.warns(UserWarning, match="simulate runs on the plain engine.*resident: too large"):
+        acoustic.warn_of_fallback("auto", found, torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        acoustic.warn_of_fallback("auto", found, torch.float32)  # said already
+        acoustic.warn_of_fallback("plain", {**found, "reason": "a"}, torch.float32)  # asked for
+        acoustic.warn_of_fallback("auto", {**found, "reason": "b"}, torch.float64)  # documented
+        acoustic.warn_of_fallback("auto", {"engine": "tiled", "reason": "c"}, torch.float32)
+    with pytest.warns(UserWarning, match="too small"):
+        acoustic.warn_of_fallback("cluster", {"engine": "plain", "reason": "cluster: too small"}, torch.float64)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def test_groups_of_shots() -> None:
+    assert jobs_at_once(0, 20, 100) == 20
+    assert jobs_at_once(1000, 20, 100) == 10
+    assert jobs_at_once(1000, 5, 100) == 5
+    assert jobs_at_once(50, 20, 100) == 1  # one shot must run
+    assert jobs_at_once(50, 20, 0) == 20
+
+
+def gradient(storage: sf.Storage) -> torch.Tensor:
+    velocity = small_velocity(2, 14, 17, dtype=torch.float64).requires_grad_()
+    sf.simulate(velocity, small_survey(), storage=storage).square().sum().backward()
+    assert velocity.grad is not None
+    return velocity.grad
+
+
+def test_memory_decides_what_is_kept_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[str] = []
+    plan: Callable[..., acoustic.Scheme] = propagator._plan
+
+    def spy(*arguments: Any) -> acoustic.Scheme:  # noqa: ANN401
+        plans.append(plan(*arguments).keep)
+        return plan(*arguments)
+
+    monkeypatch.setattr(propagator, "_plan", spy)
+    results = [gradient(sf.Storage(memory=memory)) for memory in (2**30, 2**20)]
+    assert plans == ["all", "checkpoint"]
+    assert torch.equal(*results)
+    assert relative(results[0], gradient(sf.Storage("all"))) == 0
+
+
+@pytest.mark.parametrize("memory", [0, -1, 1.5, True])
+def test_memory_must_be_bytes(memory: object) -> None:
+    with pytest.raises(ValueError, match="Storage memory must be None or a positive number of bytes, got"):
+        sf.Storage(memory=memory)  # type: ignore[arg-type]
+
+
+def test_too_little_memory_says_how_much_and_what_to_change() -> None:
+    with pytest.raises(MemoryError, match=r"Storage memory must hold .* keeps, .* GiB, got .*Storage\('checkpoint'\)"):
+        gradient(sf.Storage("all", memory=1000))
+    with pytest.raises(MemoryError, match="fewer shots or models per call"):
+        gradient(sf.Storage("checkpoint", memory=1000))
+
+
+def test_model_larger_than_the_memory_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(propagator, "_free_memory", lambda device: 2**20)
+    velocity = small_velocity(2, 14, 17)
+    sf.simulate(velocity, small_survey())
+    monkeypatch.setattr(propagator, "_free_memory", lambda device: 1000)
+    with pytest.raises(
+        MemoryError, match=r"shots on a grid of \d+ x \d+ need .* for the records .* cpu has .* GiB: use"
+    ):
+        sf.simulate(velocity, small_survey())
