@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/.tools
 INSTALLED := $(VENV)/.installed
 DOCS := $(VENV)/.docs
-CPP = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+CPP = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := CMakeLists.txt pyproject.toml $(wildcard csrc/*.* csrc/*/*.*)
 
 pip_install = PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt

@@ -4,9 +4,9 @@ Run ``python bench/bench_acoustic.py`` for the table in RESULTS.md, or ``pytest 
 pytest-benchmark.
 
 The model is 100 x 100 cells of 10 m, 1000 steps of 1 ms, order 4, float32. Ours runs with its default CPML(14) and
-with CPML(20), deepwave with 20 cells and the same vmax, at which its layer reflects less than our 14 cells and more
-than our 20. deepwave records one sample later with the opposite sign, so its source is -w[n + 1]; its Courant limit is
-raised to 0.7, which keeps it at one internal step per sample: its default takes two.
+with CPML(20), deepwave with 20 cells and the same vmax, at which its layer reflects more than our 14 cells in the four
+surveys of docs/layer.rst. deepwave records one sample later with the opposite sign, so its source is -w[n + 1]; its
+Courant limit is raised to 0.7, which keeps it at one internal step per sample: its default takes two.
 """
 
 from __future__ import annotations

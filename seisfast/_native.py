@@ -32,8 +32,7 @@ def acoustic_run(params: dict[str, Any], dtype: str, adjoint: bool, threads: int
 def acoustic_plan(
     params: dict[str, Any], dtype: str, adjoint: bool, engine: str, chip: dict[str, int] | None = None
 ) -> dict[str, Any]:
-    """The CUDA engine that a run gets on the current device, or on a `chip` (a value of
-    `propagator.CHIPS`).
+    """The CUDA engine that a run gets on the current device, or on a `chip` of `propagator.CHIPS`.
 
     Returns:
         `engine`, `reason` (why no faster one, or not the one asked for), `blocks` (z, x), `rows` and `columns` of a

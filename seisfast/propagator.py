@@ -359,13 +359,13 @@ def _check_memory(
     jobs = velocity.shape[0] * survey.shots
     if storage.memory is not None and needed > storage.memory:
         raise MemoryError(
-            f"Storage memory must hold what the gradient of {jobs} shots on a grid of {grid} keeps, {_gib(needed)}, got "
-            f"{_gib(storage.memory)}: use {advice}"
+            f"Storage memory must hold what the gradient of {jobs} shots on a grid of {grid} keeps, {_gib(needed)}, "
+            f"got {_gib(storage.memory)}: use {advice}"
         )
     if memory and records + needed > memory:
         raise MemoryError(
-            f"{jobs} shots on a grid of {grid} need {_gib(records)} for the records and {_gib(needed)} for the gradient; "
-            f"{velocity.device} has {_gib(memory)}: use {advice}"
+            f"{jobs} shots on a grid of {grid} need {_gib(records)} for the records and {_gib(needed)} for the "
+            f"gradient; {velocity.device} has {_gib(memory)}: use {advice}"
         )
 
 

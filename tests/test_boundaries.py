@@ -51,13 +51,14 @@ def test_layer_coefficients_follow_the_formula() -> None:
     dt, spacing, width, frequency, vmax = 1e-3, 8.0, 5, 12.0, 4000.0
     a, b = CPML(width, frequency, vmax).coefficients(spacing, dt)
     for i in range(width):
-        depth = (i + 1) / width
-        sigma = -3 * vmax * math.log(1e-5) / (2 * width * spacing) * depth**2
+        depth = i / (width - 1)
+        sigma = 5 * vmax / spacing * depth ** (4 / 3) / (width * (1 - depth) + 3.5)
         alpha = math.pi * frequency / 2 * (1 - depth)
         assert b[i] == pytest.approx(math.exp(-(sigma + alpha) * dt), rel=1e-14)
         assert a[i] == pytest.approx(sigma / (sigma + alpha) * (b[i] - 1), rel=1e-14)
     assert (np.diff(a) < 0).all()
     assert ((b > 0) & (b < 1)).all()
+    assert CPML(1).coefficients(spacing, dt)[0] == 0  # one cell does not absorb
     assert [len(x) for x in CPML(0).coefficients(spacing, dt)] == [0, 0]
 
 

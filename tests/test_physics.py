@@ -203,7 +203,8 @@ CASES = [
     ("gradient, source mid-surface", GRADIENT, 0),
     ("gradient, source at the side", GRADIENT, 1),
 ]
-PUBLISHED = [1.0e-3, 5.4e-3, 2.6e-4, 6.4e-4]  # deepwave's 20 cells, design table
+# By depth, the errors of deepwave 0.1.0 with 20 cells and max_vel=4500, or read from the model: the smaller of the two.
+DEEPWAVE = {1: [1.69e-4, 2.39e-4, 1.01e-4, 1.34e-4], 2: [1.64e-4, 2.24e-4, 9.80e-5, 1.31e-4]}
 
 
 def layer_survey(boundary: Boundary, depth: int, margin: int = 0) -> sf.Survey:
@@ -236,14 +237,45 @@ def layer_errors(boundary: Boundary, depth: int, extended: dict[int, list[Tensor
     return [relative(runs[id(v)][shot], extended[depth][k]) for k, (_, v, shot) in enumerate(CASES)]
 
 
-def test_fourteen_cells_reflect_less_than_the_published_twenty(extended: dict[int, list[Tensor]]) -> None:
-    for error, published, case in zip(layer_errors(sf.CPML(14), 2, extended), PUBLISHED, CASES, strict=True):
-        assert error < published, case[0]
+@pytest.mark.parametrize("depth", [1, 2])
+def test_fourteen_cells_reflect_less_than_deepwaves_twenty(depth: int, extended: dict[int, list[Tensor]]) -> None:
+    errors = layer_errors(sf.CPML(14), depth, extended)
+    for error, peer, case in zip(errors, DEEPWAVE[depth], CASES, strict=True):
+        assert error < peer, case[0]
+    assert max(errors) < 1.6e-4  # measured 1.48e-4
 
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_twenty_cells(depth: int, extended: dict[int, list[Tensor]]) -> None:
-    assert max(layer_errors(sf.CPML(20), depth, extended)) < 3e-4
+    assert max(layer_errors(sf.CPML(20), depth, extended)) < 4.5e-5  # measured 3.96e-5
+
+
+@pytest.mark.parametrize(
+    ("frequency", "bounds"),  # at 0, 30, 60 and 75 degrees; measured a tenth below
+    [
+        (5.0, (1.3e-3, 1.4e-3, 1.8e-3, 2.6e-3)),
+        (15.0, (1.7e-4, 1.8e-4, 2.4e-4, 3.8e-4)),
+        (25.0, (9e-5, 8e-5, 1e-4, 2e-4)),
+    ],
+)
+def test_reflection_from_normal_to_grazing(frequency: float, bounds: tuple[float, ...]) -> None:
+    """Amplitude of what the top face returns over what a rigid edge returns, the layer being told 15 Hz."""
+    depth, side, above = 20, 40, 200
+    columns = [side + round(2 * depth * math.tan(math.radians(angle))) for angle in (0, 30, 60, 75)]
+    nx, nt = columns[-1] + side, 1120
+
+    def record(top: sf.CPML, more: int = 0) -> Tensor:
+        survey = sf.Survey(
+            spacing=10.0, dt=1e-3, nt=nt, sources=[(depth + more, side)],
+            receivers=[(depth + more, ix) for ix in columns], wavelet=sf.wavelets.ricker(frequency, 1e-3, nt),
+            boundary=sf.Faces(top, sf.CPML(20), sf.CPML(20), sf.CPML(20)),
+        )  # fmt: skip
+        return sf.simulate(torch.full((depth + side + more, nx), VELOCITY, dtype=torch.float64), survey)[0]
+
+    alone = record(sf.CPML(20), above)
+    found = (record(sf.CPML(14)) - alone).norm(dim=0) / (record(sf.CPML(0)) - alone).norm(dim=0)
+    for reflection, bound in zip(found.tolist(), bounds, strict=True):
+        assert reflection < bound, found
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -303,11 +335,13 @@ def test_equals_deepwave_over_the_record_with_its_profile_and_width() -> None:
     assert relative(theirs, sf.simulate(GRADIENT, survey)) < 1e-3
 
 
+@pytest.mark.parametrize("fastest", [4500.0, None], ids=["told", "of the model"])
 @pytest.mark.parametrize("depth", [1, 2])
-def test_twenty_cells_reflect_less_than_deepwaves_twenty(depth: int, extended: dict[int, list[Tensor]]) -> None:
-    """Same geometry, and the same fastest velocity told to both; what deepwave reads from the model is no constant."""
-    survey = layer_survey(sf.CPML(20), depth)
-    ours = layer_errors(sf.CPML(20), depth, extended)
+def test_deepwaves_twenty_reflect_what_the_table_says(
+    depth: int, fastest: float | None, extended: dict[int, list[Tensor]]
+) -> None:
+    """Its fastest velocity told, as ours, or read from the model, which makes the layer depend on it."""
+    survey = layer_survey(sf.CPML(14), depth)
     for k, (name, velocity, shot) in enumerate(CASES):
-        theirs = relative(deepwave_record(velocity, survey, 20, 4500.0)[shot], extended[depth][k])
-        assert ours[k] < theirs, name
+        theirs = deepwave_record(velocity, survey, 20, fastest or float(velocity.max()))[shot]
+        assert relative(theirs, extended[depth][k]) > 0.99 * DEEPWAVE[depth][k], name

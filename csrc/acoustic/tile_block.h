@@ -47,10 +47,12 @@ struct Thread {
   int low, high;          // rows k < low lie in the strip at the top, k >= high in the one at the bottom
   int strip_low, strip_high, strip_side;  // elements of shared memory with the strips' share of row 0; side < 0: none
   int own_begin, own_end;                 // rows that this block owns; none where it does not own the columns
-  bool special;              // some cells are copied: to another block, across a periodic edge, into a mirror
-  bool has_source, listens;  // some source lies in this thread's cells, some receiver in this block's
-  T inner[4], damping[4];    // sponge: damping of a cell = inner * that of its row + damping
-  T strength[H][4];          // (v dt)^2 of the first rows
+  bool special;                    // some cells are copied: to another block, across a periodic edge, into a mirror
+  bool listens;                    // some receiver lies in this block
+  int sources, source, source_at;  // in this thread's cells: how many, the first, and where from row 0
+  T source_strength;
+  T inner[4], damping[4];  // sponge: damping of a cell = inner * that of its row + damping
+  T strength[H][4];        // (v dt)^2 of the first rows
   T grad[adjoint ? K : 1][4];
   T first_z[kStrip], second_z[kStrip], first_x[kStrip], second_x[kStrip];  // psi and zeta, or m and p
   T residual, pulse, source_grad;  // of receiver or source `id`, asked for ahead
@@ -127,18 +129,8 @@ struct Block {
       }
   }
 
-  // Copies of a local cell's value: into a neighbour's edge rows, across a periodic edge, and into the mirror.
-  SEISFAST_HD void copy(int q, int row, int column, T value) const {
-    const int reach = p.reach(), offset = (q & 1) * lay.image;
-    if (above && row < reach) above[offset + lay.at(above_rows + row, column)] = value;
-    if (below && row >= tile.rows - reach) below[offset + lay.at(row - tile.rows, column)] = value;
-    if (tile.mirror && row > 0 && row <= reach) memory[offset + lay.at(-row, column)] = -value;
-    if (tile.wrap_x) {
-      if (column < reach) memory[offset + lay.at(row, column + tile.columns)] = value;
-      if (column >= tile.columns - reach) memory[offset + lay.at(row, column - tile.columns)] = value;
-    }
-  }
-  // Whether a thread with these cells ever calls it.
+  // Whether some of a thread's cells are copied elsewhere: into a neighbour's edge rows, across a periodic edge, into
+  // the mirror.
   SEISFAST_HD bool copies(int row, int rows, int column) const {
     const int reach = p.reach();
     return (above && row < reach) || (below && row + rows > tile.rows - reach) || (tile.mirror && row <= reach) ||

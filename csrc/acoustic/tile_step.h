@@ -40,11 +40,7 @@ struct Phases {
     me.own_begin = t.own_z0 - me.row;
     me.own_end = owned ? t.own_z1 - me.row : me.own_begin;
     me.residual = me.pulse = me.source_grad = 0;
-    me.has_source = false;
-    for (int s = 0; s < at.p.per_shot; ++s) {
-      int row, column;
-      if (at.find(at.source(s), row, column) && mine(me, row, column)) me.has_source = true;
-    }
+    find_sources(me, at);
     for (int r = me.id; r < at.p.receivers; r += at.threads) {
       int row, column;
       if constexpr (adjoint)
@@ -78,21 +74,27 @@ struct Phases {
     }
   }
 
-  // Coefficients and state into registers and image 0. What needs arithmetic to find goes through image 1, in short
-  // loops; then the registers take it from there, in unrolled ones.
+  // Strength, gradient and state into registers and images. Rows are unrolled, so that all loads are under way at once.
   SEISFAST_HD static void load(Me& me, const At& at) {
     me.listens = at.flag() != T(0);
     const Chunk<T>& c = at.chunk;
-    const T* state = c.from ? c.from + at.local * c.from_stride : nullptr;
-    const int64_t cells = at.p.grid.cells();
-    T* aside = at.image(1) + at.lay.at(me.row, me.column);
-    const int pitch = at.lay.pitch;
-
-    for_mine(me, at, [&](int k, int w, Cell cell) { aside[k * pitch + w] = at.strength(cell); });
+    const Columns columns(me, at);
+    const Grid& g = at.p.grid;
+    const T* velocity = at.p.velocity + int64_t(at.job / at.p.shots) * g.nz * g.nx;
+    int model[4];
+    SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w) model[w] = clamp_index(columns.ix[w] - g.left, g.nx);
     SEISFAST_UNROLL
     for (int k = 0; k < K; ++k) {
-      T four[4];
-      take(me, k, aside + k * pitch, four);
+      T four[4] = {0, 0, 0, 0};
+      if (k < me.rows) {
+        const int iz = at.grid_cell(me.row + k, 0).iz;
+        const T* row = velocity + int64_t(clamp_index(iz - g.top, g.nz)) * g.nx;
+        const bool fixed = at.tile.mirror && me.row + k == 0;  // a free surface does not move
+        SEISFAST_UNROLL
+        for (int w = 0; w < 4; ++w)
+          if (columns.real[w] && !fixed) four[w] = strength(row[model[w]], at.p.dt);
+      }
       if (k < H)
         copy4(four, me.strength[k < H ? k : 0]);
       else if (k < me.rows)
@@ -101,38 +103,41 @@ struct Phases {
     if constexpr (adjoint) {
       if (!c.first && owns_source(me, at)) me.source_grad = c.source_grad[at.local * c.grad_stride + me.id];
       const T* grad = c.grad + at.local * c.grad_stride;
-      for_mine(me, at,
-               [&](int k, int w, Cell cell) { aside[k * pitch + w] = c.first ? T(0) : grad[at.element(cell)]; });
       SEISFAST_UNROLL
-      for (int k = 0; k < K; ++k) take(me, k, aside + k * pitch, me.grad[k]);
+      for (int k = 0; k < K; ++k) read(me, at, columns, k, !c.first, grad, me.grad[k]);
     }
-    for_mine(me, at, [&](int k, int w, Cell cell) {
-      const int64_t i = at.element(cell);
-      aside[k * pitch + w] = state ? state[cells + i] : T(0);
-      if (!state) return;
-      at.image(0)[at.lay.at(me.row + k, me.column + w)] = state[i];
-      if (me.special) at.copy(0, me.row + k, me.column + w, state[i]);
-    });
     if constexpr (S > 0) {
       SEISFAST_UNROLL
       for (int i = 0; i < S; ++i) me.first_z[i] = me.second_z[i] = me.first_x[i] = me.second_x[i] = 0;
-      if (state) strip_state(me, at, [&](T& value, int64_t i, bool) { value = state[i]; });
     }
+    if (!c.from) return;
+    const T* state = c.from + at.local * c.from_stride;
+    T *now = at.image(0) + at.lay.at(me.row, me.column), *before = at.image(1) + at.lay.at(me.row, me.column);
+    SEISFAST_UNROLL
+    for (int k = 0; k < K; ++k) {
+      T u[4], previous[4];
+      read(me, at, columns, k, true, state, u);
+      read(me, at, columns, k, true, state + g.cells(), previous);
+      if (k < me.rows) put(me, at, now + k * at.lay.pitch, u), put(me, at, before + k * at.lay.pitch, previous);
+    }
+    if (me.special) copy_edges(me, at, 0, now);
+    if constexpr (S > 0) strip_state(me, at, [&](T& value, int64_t i, bool) { value = state[i]; });
   }
 
   SEISFAST_HD static void store(Me& me, const At& at, int q) {
     const Chunk<T>& c = at.chunk;
-    T* state = c.to ? c.to + at.local * c.to_stride : nullptr;
-    const int64_t cells = at.p.grid.cells();
-    const int pitch = at.lay.pitch, own = at.lay.at(me.row, me.column);
-    T* aside = at.image(q + 1) + own;
-    if (state) {
-      for_mine(me, at, [&](int k, int w, Cell cell) {
-        if (!at.owns(me.row + k, me.column + w)) return;
-        const int64_t i = at.element(cell);
-        state[i] = at.image(q)[own + k * pitch + w];
-        state[cells + i] = aside[k * pitch + w];
-      });
+    const Columns columns(me, at);
+    if (c.to) {
+      T* state = c.to + at.local * c.to_stride;
+      const int own = at.lay.at(me.row, me.column);
+      SEISFAST_UNROLL
+      for (int k = 0; k < K; ++k)
+        if (k < me.rows) {
+          T u[4], previous[4];
+          load4(at.image(q) + own + k * at.lay.pitch, u), load4(at.image(q + 1) + own + k * at.lay.pitch, previous);
+          write(me, at, columns, k, state, u);
+          write(me, at, columns, k, state + at.p.grid.cells(), previous);
+        }
       if constexpr (S > 0)
         strip_state(me, at, [&](T& value, int64_t i, bool owned) {
           if (owned) state[i] = value;
@@ -141,12 +146,7 @@ struct Phases {
     if constexpr (adjoint) {
       if (owns_source(me, at)) c.source_grad[at.local * c.grad_stride + me.id] = me.source_grad;
       SEISFAST_UNROLL
-      for (int k = 0; k < K; ++k)
-        if (k < me.rows) store4(aside + k * pitch, me.grad[k]);
-      T* grad = c.grad + at.local * c.grad_stride;
-      for_mine(me, at, [&](int k, int w, Cell cell) {
-        if (at.owns(me.row + k, me.column + w)) grad[at.element(cell)] = aside[k * pitch + w];
-      });
+      for (int k = 0; k < K; ++k) write(me, at, columns, k, c.grad + at.local * c.grad_stride, me.grad[k]);
     }
   }
 
@@ -207,8 +207,8 @@ struct Phases {
     T *const first = at.image(q + 1) + offset, *next = first;
     if (adjoint)
       ask(me, at, n);
-    else if (me.has_source)
-      me.pulse = at.place.pulse(at.job, 0, n);
+    else if (me.sources > 0)
+      me.pulse = at.place.pulse(at.job, me.source, n);
     const Kept kept = kept_at(me, at, n);
 
     T window[2 * R + 1][4];  // rows k - R .. k + R, in a ring
@@ -258,17 +258,22 @@ struct Phases {
           else
             keep(me, at, kept, k, sum);
         }
-        if (S > 0 || me.column + 4 <= at.tile.columns) {
-          store4(next, value);
-        } else {
-          SEISFAST_UNROLL
-          for (int w = 0; w < 4; ++w)  // what follows the last column of a periodic grid is a copy of the first
-            if (me.column + w < at.tile.columns) next[w] = value[w];
-        }
+        put(me, at, next, value);
         own += pitch, next += pitch, low += at.tile.width, high += at.tile.width, side += at.lay.side_pitch;
       }
-    if (!adjoint && me.has_source) inject(me, at, n, first);
+    if (!adjoint && me.sources > 0) inject(me, at, n, first);
     if (me.special) copy_edges(me, at, q + 1, first);
+  }
+
+  // A row into an image. What follows the last column of a periodic grid is a copy of the first ones: not mine to write.
+  SEISFAST_HD static void put(const Me& me, const At& at, T* to, const T (&value)[4]) {
+    if (S > 0 || me.column + 4 <= at.tile.columns) {
+      store4(to, value);
+      return;
+    }
+    SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w)
+      if (me.column + w < at.tile.columns) to[w] = value[w];
   }
 
   // What others need of this thread's new rows, which begin at `first`: the stencil's reach next to an edge.
@@ -304,14 +309,16 @@ struct Phases {
     }
   }
 
-  // Sources of this thread's cells, one after the other.
+  // Sources of this thread's cells, one after the other; the first one is known by heart.
   SEISFAST_HD static void inject(Me& me, const At& at, int n, T* next) {
-    for (int s = 0; s < at.p.per_shot; ++s) {
+    next[me.source_at] = fma(me.source_strength, me.pulse, next[me.source_at]);
+    for (int s = me.source + 1, left = me.sources - 1; left > 0; ++s) {
       int row, column;
       const Cell cell = at.source(s);
       if (!at.find(cell, row, column) || !mine(me, row, column)) continue;
       T& value = next[(row - me.row) * at.lay.pitch + column - me.column];
-      value = fma(at.strength(cell), s == 0 ? me.pulse : at.place.pulse(at.job, s, n), value);
+      value = fma(at.strength(cell), at.place.pulse(at.job, s, n), value);
+      --left;
     }
   }
 
@@ -357,6 +364,21 @@ struct Phases {
     return row >= me.row && row < me.row + me.rows && column >= me.column && column < me.column + 4;
   }
 
+  // How many sources lie in this thread's cells, and the first of them.
+  SEISFAST_HD static void find_sources(Me& me, const At& at) {
+    me.sources = 0;
+    me.source = me.source_at = 0;
+    me.source_strength = 0;
+    for (int s = 0; s < at.p.per_shot; ++s) {
+      int row, column;
+      const Cell cell = at.source(s);
+      if (!at.find(cell, row, column) || !mine(me, row, column) || me.sources++ > 0) continue;
+      me.source = s;
+      me.source_at = (row - me.row) * at.lay.pitch + column - me.column;
+      me.source_strength = at.strength(cell);
+    }
+  }
+
   // Source `id`: there are no more sources than threads.
   SEISFAST_HD static bool owns_source(const Me& me, const At& at) {
     int row, column;
@@ -386,13 +408,49 @@ struct Phases {
       strip.forward(field, first, second, store);
   }
 
-  // Visits this thread's real cells: f(k, w, grid cell).
-  template <class F>
-  SEISFAST_HD static void for_mine(const Me& me, const At& at, F f) {
-    SEISFAST_ROLLED
-    for (int i = 0; i < 4 * me.rows; ++i)
-      if (me.column + i % 4 < at.tile.columns) f(i / 4, i % 4, at.grid_cell(me.row + i / 4, me.column + i % 4));
+  // This thread's columns in a stored row.
+  struct Columns {
+    int ix[4];
+    bool real[4], own[4];
+    bool aligned;  // they are one piece of it
+
+    SEISFAST_HD Columns(const Me& me, const At& at) : aligned(!scattered(at)) {
+      const Tile& t = at.tile;
+      SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w) {
+        real[w] = me.column + w < t.columns;
+        own[w] = me.column + w >= t.own_x0 && me.column + w < t.own_x1;
+        ix[w] = at.grid_cell(0, real[w] ? me.column + w : 0).ix;
+      }
+    }
+  };
+  // Row k of this thread in a stored field; zero where there is no cell.
+  SEISFAST_HD static void read(const Me& me, const At& at, const Columns& columns, int k, bool wanted, const T* field,
+                               T (&to)[4]) {
+    SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w) to[w] = 0;
+    if (k >= me.rows || !wanted) return;
+    const T* row = field + int64_t(at.grid_cell(me.row + k, 0).iz) * at.p.grid.row();
+    T four[4];
+    if (columns.aligned) load4(row + columns.ix[0], four);
+    SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w)
+      if (columns.real[w]) to[w] = columns.aligned ? four[w] : row[columns.ix[w]];
   }
+  // The cells of it that this block owns.
+  SEISFAST_HD static void write(const Me& me, const At& at, const Columns& columns, int k, T* field,
+                                const T (&from)[4]) {
+    if (k >= me.rows || k < me.own_begin || k >= me.own_end) return;
+    T* row = field + int64_t(at.grid_cell(me.row + k, 0).iz) * at.p.grid.row();
+    if (columns.aligned) {
+      store4(row + columns.ix[0], from);
+      return;
+    }
+    SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w)
+      if (columns.own[w]) row[columns.ix[w]] = from[w];
+  }
+
   SEISFAST_HD static T* strength_at(const Me& me, const At& at, int k) {
     return at.memory + at.lay.strength + ((k - H) * at.threads + me.id) * 4;
   }
@@ -400,13 +458,6 @@ struct Phases {
     SEISFAST_UNROLL
     for (int w = 0; w < 4; ++w) to[w] = from[w];
   }
-  // Row k of this thread from shared memory, zero beyond its rows.
-  SEISFAST_HD static void take(const Me& me, int k, const T* from, T (&to)[4]) {
-    SEISFAST_UNROLL
-    for (int w = 0; w < 4; ++w) to[w] = 0;
-    if (k < me.rows) load4(from, to);
-  }
-
   // Visits the strip values of this thread: (value, place in a state, whether this block owns it).
   template <class F>
   SEISFAST_HD static void strip_state(Me& me, const At& at, F f) {

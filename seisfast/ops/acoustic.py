@@ -245,7 +245,7 @@ def describe_run(
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """ "float32" or "float64", as the extension calls it."""
+    """The extension's name of a dtype: "float32" or "float64"."""
     return str(dtype).removeprefix("torch.")
 
 
