@@ -1,12 +1,17 @@
-"""The acoustic operator against deepwave and the plain-torch twin: shots/s, after checking that the records agree.
+"""The acoustic operator next to its peers: one table, after checking that all computed the same thing.
 
-Run ``python bench/bench_acoustic.py`` for the table in RESULTS.md, or ``pytest bench/bench_acoustic.py`` for
-pytest-benchmark.
+``python bench/bench_acoustic.py`` measures on the CPU, ``--device cuda`` on a GPU (``bash bench/gpu.sh`` builds first);
+``pytest bench`` runs pytest-benchmark on the small case.
 
-The model is 100 x 100 cells of 10 m, 1000 steps of 1 ms, order 4, float32. Ours runs with its default CPML(14) and
-with CPML(20), deepwave with 20 cells and the same vmax, at which its layer reflects more than our 14 cells in the four
-surveys of docs/layer.rst. deepwave records one sample later with the opposite sign, so its source is -w[n + 1]; its
-Courant limit is raised to 0.7, which keeps it at one internal step per sample: its default takes two.
+Rows compare the same physical model, survey, order 4, float32 and number of steps of 1 ms on cells of 10 m. Ours runs
+with its default CPML(14) and with CPML(20), peers with 20 cells, at which deepwave's layer reflects less than our 14
+cells and more than our 20. Gcell/s counts padded cells times steps, of the forward run alone also where the gradient
+is timed. "of copy": 16 bytes per such cell update over the bandwidth of a plain copy in the same run; a kernel that
+streams its fields through memory cannot pass 100 %.
+
+deepwave records one sample later with the opposite sign, so its source is -w[n + 1]; its Courant limit is raised to
+0.7, which keeps it at one internal step per sample: its default takes two. SWEEP adds its source without the factor
+(v dt)^2 of the equation, so its wavelet is multiplied by that; it runs on GPUs only, with its compiled core.
 """
 
 from __future__ import annotations
@@ -16,9 +21,14 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import gc
+import statistics
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -26,32 +36,85 @@ import torch
 from torch import Tensor
 
 import seisfast as sf
+from seisfast.propagator import planned_engine
 
 try:
     import deepwave
 except ImportError:
     deepwave = None
+try:
+    from sweep.equations import Acoustic
+    from sweep.propagator.torch import PropTorch
+except ImportError:
+    PropTorch = None
 
 SHOTS = 8
+PEER_CELLS = 20  # of a peer's layer
+ENGINES = ("resident", "cluster", "tiled", "plain")
+EXACT = sf.Storage()
+EVERY_4TH = sf.Storage(every=4)
+
+
+# -- a model, its survey, and who runs it ------------------------------------------------------------------------------
 
 
 @dataclass
 class Case:
-    """One model and survey on a device, and the callables that are compared."""
+    """Models and a survey on a device, and the callables that are compared: `[..., shots, time, receivers]` each."""
 
     survey: sf.Survey
     velocity: Tensor
 
-    def ours(self, velocity: Tensor) -> Tensor:
-        """Record `[shots, time, receivers]` by seisfast."""
-        return sf.simulate(velocity, self.survey)
+    @property
+    def shots(self) -> int:
+        """Shots of a call, over all models."""
+        return self.survey.shots * (self.velocity.shape[0] if self.velocity.dim() == 3 else 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(nz, nx) of a model."""
+        return self.velocity.shape[-2], self.velocity.shape[-1]
+
+    @property
+    def cells(self) -> int:
+        """Padded cells of one shot."""
+        nz, nx = self.survey.padded_shape(self.shape)
+        return nz * nx
+
+    @property
+    def peer_cells(self) -> int:
+        """The same for a peer."""
+        return (self.shape[0] + 2 * PEER_CELLS) * (self.shape[1] + 2 * PEER_CELLS)
+
+    def few(self, shots: int) -> Case:
+        """The first shots of the first model."""
+        s = self.survey
+        survey = sf.Survey(
+            shape=s.shape, spacing=s.spacing, dt=s.dt, nt=s.nt, sources=s.sources[:shots], receivers=s.receivers,
+            wavelet=s.wavelet, order=s.order, boundary=s.boundary,
+        )  # fmt: skip
+        return Case(survey, self.velocity if self.velocity.dim() == 2 else self.velocity[0])
+
+    def runs_on(self, engine: str, gradient: bool) -> bool:
+        """Whether this CUDA engine takes the grid, in both directions where both are needed."""
+        plans = [planned_engine(self.survey, self.shape, adjoint=a, engine=engine) for a in (False, gradient)]
+        return all(plan["engine"] == engine for plan in plans)
+
+    def planned(self, gradient: bool) -> str:
+        """The engines that `engine="auto"` takes."""
+        plans = [planned_engine(self.survey, self.shape, adjoint=a)["engine"] for a in (False, gradient)]
+        return " and ".join(dict.fromkeys(plans))
+
+    def ours(self, velocity: Tensor, storage: sf.Storage | None = None, engine: str = "auto") -> Tensor:
+        """By seisfast."""
+        return sf.simulate(velocity, self.survey, storage=storage, engine=engine)
 
     def twin(self, velocity: Tensor) -> Tensor:
-        """The same by the plain-torch twin."""
+        """By the plain-torch twin."""
         return sf.reference.simulate(velocity, self.survey)
 
-    def deepwave(self, velocity: Tensor) -> Tensor:
-        """The same by deepwave, sign and sample shift undone."""
+    def deepwave(self, velocity: Tensor, interval: int = 1) -> Tensor:
+        """By deepwave, sign and sample shift undone; its gradient stores every `interval`-th step."""
         survey, device = self.survey, velocity.device
         wavelet = survey.wavelet.to(device, velocity.dtype)
         shifted = -torch.cat([wavelet[1:], wavelet.new_zeros(1)]).expand(survey.shots, 1, -1).contiguous()
@@ -59,17 +122,54 @@ class Case:
         return deepwave.scalar(
             velocity, list(survey.spacing), survey.dt, source_amplitudes=shifted,
             source_locations=survey.sources.to(device).long(), receiver_locations=receivers,
-            accuracy=survey.order, pml_width=20, pml_freq=15.0, max_vel=4500.0,
-            courant_number=0.7,
+            accuracy=survey.order, pml_width=PEER_CELLS, pml_freq=15.0, max_vel=4500.0,
+            courant_number=0.7, model_gradient_sampling_interval=interval,
         )[-1].transpose(1, 2)  # fmt: skip
 
+    def sweep(self, velocity: Tensor) -> Tensor:
+        """By SWEEP with its default storage, amplitude of the source undone; all sources lie in one velocity."""
+        propagator, wavelet, sources, receivers = self._sweep
+        return propagator(wavelet, sources, receivers, models=[velocity])[..., 0]
 
-def case(device: str = "cpu", shots: int = SHOTS, nt: int = 1000, width: int = 14) -> Case:
+    @cached_property
+    def _sweep(self) -> tuple[Any, Tensor, Any, Any]:
+        survey, device = self.survey, self.velocity.device
+        iz, ix = survey.sources[:, 0].long().unbind(-1)
+        speeds = self.velocity[iz.to(device), ix.to(device)]
+        assert bool((speeds == speeds[0]).all())
+        propagator = PropTorch(
+            Acoustic(spatial_order=survey.order, device=device), shape=self.shape, dh=survey.spacing[0], dt=survey.dt,
+            device=device, abcn=PEER_CELLS, impl="c" if device.type == "cuda" else "eager",
+        )  # fmt: skip
+        wavelet = survey.wavelet.to(device, torch.float32) * (float(speeds[0]) * survey.dt) ** 2
+        sources = survey.sources[:, 0].flip(-1).numpy().astype("int64")  # (x, z)
+        receivers = survey.receivers.expand(survey.shots, -1, -1).flip(-1).numpy().astype("int64")
+        return propagator, wavelet, sources, receivers
+
+
+def layers(shape: tuple[int, int]) -> Tensor:
+    """Three layers; the sources lie in the first."""
+    velocity = torch.full(shape, 1800.0)
+    velocity[shape[0] * 3 // 10 :], velocity[shape[0] * 6 // 10 :] = 2500.0, 3400.0
+    return velocity
+
+
+def case(
+    device: str = "cpu",
+    shots: int = SHOTS,
+    nt: int = 1000,
+    width: int = 14,
+    shape: tuple[int, int] = (100, 100),
+    receivers: int = 32,
+) -> Case:
     """Three layers under a survey of `shots` shots."""
-    survey = sf.Survey.seisinv(shots=shots, nt=nt, boundary=sf.CPML(width))
-    velocity = torch.full((100, 100), 1800.0)
-    velocity[30:], velocity[60:] = 2500.0, 3400.0
-    return Case(survey, velocity.to(device))
+    survey = sf.Survey.seisinv(shape=shape, shots=shots, nt=nt, receivers=receivers, boundary=sf.CPML(width))
+    return Case(survey, layers(shape).to(device))
+
+
+def openfwi(device: str, maps: int) -> Case:
+    """OpenFWI's survey, exactly, over so many maps."""
+    return Case(sf.Survey.openfwi(), layers((70, 70)).expand(maps, 70, 70).contiguous().to(device))
 
 
 def gradient(forward: Callable[[Tensor], Tensor], velocity: Tensor) -> Tensor:
@@ -81,90 +181,451 @@ def gradient(forward: Callable[[Tensor], Tensor], velocity: Tensor) -> Tensor:
     return leaf.grad
 
 
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    """Best of several runs after one that does not count."""
-    run()
-    best = float("inf")
-    for _ in range(repeats):
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        run()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 def relative(a: Tensor, b: Tensor) -> float:
     """Relative L2 difference."""
     return float((a - b).norm() / b.norm())
 
 
-def check(c: Case) -> dict[str, float]:
-    """Relative differences of records and gradients to ours, asserted before anything is timed."""
-    small = case(str(c.velocity.device), shots=1, nt=300)
-    with torch.no_grad():
-        found = {"twin's records": relative(small.twin(small.velocity), small.ours(small.velocity))}
-    found["twin's gradient"] = relative(gradient(small.twin, small.velocity), gradient(small.ours, small.velocity))
-    assert max(found.values()) < 5e-5, found
-    if deepwave is not None:
-        with torch.no_grad():
-            found["deepwave's records"] = relative(c.deepwave(c.velocity), c.ours(c.velocity))
-        found["deepwave's gradient"] = relative(gradient(c.deepwave, c.velocity), gradient(c.ours, c.velocity))
-        assert found["deepwave's records"] < 1e-3, found  # the layers differ
-        assert found["deepwave's gradient"] < 1e-2, found
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def timings(run: Callable[[int], object], repeats: int, device: str) -> list[float]:
+    """Seconds of several runs after one that does not count; run i is told i, to take inputs of its own."""
+    run(0)
+    found = []
+    for i in range(1, repeats + 1):
+        if device == "cuda":
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize()
+            start.record()
+            run(i)
+            end.record()
+            end.synchronize()
+            found.append(start.elapsed_time(end) / 1e3)
+        else:
+            begin = time.perf_counter()
+            run(i)
+            found.append(time.perf_counter() - begin)
     return found
 
 
-def table(device: str, threads: int, shots: int, repeats: int) -> list[str]:
-    """Rows of a Markdown table: what runs, where, shots/s forward and with the gradient."""
-    if device == "cpu":
-        torch.set_num_threads(threads)
-        where = f"{threads} thread{'s' * (threads > 1)}"
-    else:
-        where = torch.cuda.get_device_name()
-    thin, wide, single = case(device, shots), case(device, shots, width=20), case(device, 1)
-    contenders = [("seisfast, CPML(14)", thin, thin.ours, repeats), ("seisfast, CPML(20)", wide, wide.ours, repeats)]
+def copy_bandwidth(device: str) -> float:
+    """Bytes per second, read and written, of a copy far larger than any cache."""
+    size = 2**29 if device == "cuda" else 2**26
+    source = torch.rand(size, device=device)
+    target = torch.empty_like(source)
+    return 2 * 4 * size / min(timings(lambda _: target.copy_(source), 10, device))
+
+
+@dataclass
+class Goal:
+    """A figure to reach."""
+
+    value: float
+    unit: str  # "shots/s", "maps/s" (of five shots) or "Gcell/s"
+
+
+@dataclass
+class Contender:
+    """What one row of the table runs."""
+
+    name: str
+    case: Case
+    forward: Callable[[Tensor], Tensor]
+    cells: int
+    peer: str = ""  # its name
+    repeats: int | None = None
+
+
+@dataclass
+class Task:
+    """A case and direction: its contenders in the order of the rows."""
+
+    title: str
+    gradient: bool
+    contenders: list[Contender]
+    goal: Goal | None = None
+    check: Callable[[], dict[str, float]] | None = None  # of ours: nothing is timed if it fails
+    compare: Callable[[str], dict[str, float]] | None = None  # with a peer, which is not timed if it fails
+
+
+@dataclass
+class Row:
+    """One measured row."""
+
+    task: Task
+    contender: Contender
+    seconds: list[float]
+    peak: int  # bytes, 0 where nobody counts
+
+    @property
+    def rate(self) -> float:
+        """Shots per second, best run."""
+        return self.contender.case.shots / min(self.seconds)
+
+    @property
+    def gcells(self) -> float:
+        """Padded cells times steps, in 10^9 per second."""
+        return self.rate * self.contender.cells * self.contender.case.survey.nt / 1e9
+
+    def reached(self) -> str:
+        """The goal and how much of it this row is."""
+        goal = self.task.goal
+        if goal is None or self.contender.peer:
+            return ""
+        value = {"shots/s": self.rate, "maps/s": self.rate / 5, "Gcell/s": self.gcells}[goal.unit]
+        return f"{value / goal.value:.0%} of {goal.value:,.0f} {goal.unit}"
+
+
+@dataclass
+class Bench:
+    """Measures tasks and keeps what is worth printing."""
+
+    device: str
+    repeats: int
+    deadline: float = float("inf")
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: int = 0
+
+    def note(self, text: str, failure: bool = False) -> None:
+        """Keep a line for the end, and show it now."""
+        self.notes.append(text)
+        self.failures += failure
+        print(text, file=sys.stderr, flush=True)
+
+    def forget(self, case_: Case | None = None) -> None:
+        """Give memory back before the next contender."""
+        if case_ is not None:
+            case_.__dict__.pop("_sweep", None)  # its propagator holds buffers
+        gc.collect()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def agrees(self, what: str, check: Callable[[], dict[str, float]]) -> bool:
+        """Run a check, and note what it found."""
+        try:
+            found = ", ".join(f"{k} {v:.1e}" for k, v in check().items())
+            self.note(f"{what}: {found}")
+        except Exception as error:  # whatever one raises, the others are still measured
+            self.note(f"{what}: check failed, {type(error).__name__}: {first_line(error)}", failure=True)
+            return False
+        finally:
+            self.forget()
+        return True
+
+    def task(self, task: Task) -> None:
+        """Check, then time every contender that there is time for."""
+        if task.check is not None and not self.agrees(task.title, task.check):
+            return
+        refused = []
+        for peer in dict.fromkeys(c.peer for c in task.contenders if c.peer):
+            compare = task.compare
+            if compare is not None and not self.agrees(task.title, lambda p=peer, f=compare: f(p)):
+                refused.append(peer)
+        for contender in task.contenders:
+            if contender.peer in refused:
+                continue
+            if time.monotonic() > self.deadline:
+                self.note(f"{task.title}: {contender.name} not timed, no time left", failure=True)
+                continue
+            try:
+                row = self.measure(task, contender)
+                self.rows.append(row)
+                print(f"{task.title}: {contender.name}: {row.rate:.4g} shots/s", file=sys.stderr, flush=True)
+            except (MemoryError, torch.OutOfMemoryError) as error:
+                self.note(f"{task.title}: {contender.name} not timed, out of memory: {first_line(error)}")
+            except Exception as error:
+                lost = f"{type(error).__name__}: {first_line(error)}"
+                self.note(f"{task.title}: {contender.name} not timed, {lost}", failure=not contender.peer)
+            self.forget(contender.case)
+
+    def measure(self, task: Task, contender: Contender) -> Row:
+        """Time a contender on models that differ from run to run below the first layer."""
+        base = contender.case.velocity
+        deep = base.shape[-2] // 2
+        models = [base.clone() for _ in range(2)]
+        for k, model in enumerate(models):
+            model[..., deep:, :] += 10.0 * (k + 1)
+        self.forget()
+
+        def forward(i: int) -> Tensor:
+            with torch.no_grad():
+                return contender.forward(models[i % 2])
+
+        def both(i: int) -> Tensor:
+            return gradient(contender.forward, models[i % 2])
+
+        found = timings(both if task.gradient else forward, contender.repeats or self.repeats, self.device)
+        return Row(task, contender, found, torch.cuda.max_memory_allocated() if self.device == "cuda" else 0)
+
+    def table(self, bandwidth: float) -> list[str]:
+        """All rows in Markdown."""
+        lines = [
+            "| case | what | shots/s, best | median | Gcell/s | of copy | peak GiB | x best peer | goal |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for row in self.rows:
+            peers = [r.rate for r in self.rows if r.task is row.task and r.contender.peer]
+            beside = f"{row.rate / max(peers):.3g}" if peers and not row.contender.peer else ""
+            median = row.contender.case.shots / statistics.median(row.seconds)
+            peak = f"{row.peak / 2**30:.3g}" if row.peak else ""
+            share = f"{16e9 * row.gcells / bandwidth:.0%}"
+            speed = f"{row.rate:.4g} | {median:.4g} | {row.gcells:.3g} | {share}"
+            lines.append(f"| {row.task.title} | {row.contender.name} | {speed} | {peak} | {beside} | {row.reached()} |")
+        return lines
+
+
+def first_line(error: BaseException) -> str:
+    """The start of an error's message."""
+    return (str(error).splitlines() or [""])[0][:160]
+
+
+# -- the tasks ---------------------------------------------------------------------------------------------------------
+
+
+def check_twin(device: str, case_: Case | None = None) -> dict[str, float]:
+    """Relative differences of the twin's record and gradient to ours on one shot, asserted."""
+    small = case_ or case(device, shots=1, nt=300)
+    with torch.no_grad():
+        found = {"twin's records": relative(small.twin(small.velocity), small.ours(small.velocity))}
+    if case_ is None:
+        found["twin's gradient"] = relative(gradient(small.twin, small.velocity), gradient(small.ours, small.velocity))
+    assert max(found.values()) < 5e-5, found
+    return found
+
+
+def check_engines(c: Case, with_gradient: bool) -> dict[str, float]:
+    """That every CUDA engine's record, and gradient, is plain's to the bit."""
+    runs = {e: c.runs_on(e, with_gradient) for e in ENGINES}
+    with torch.no_grad():
+        expected = c.ours(c.velocity, engine="plain")
+        for engine in (e for e in ENGINES if runs[e]):
+            assert torch.equal(c.ours(c.velocity, engine=engine), expected), f"the records of {engine} are not plain's"
+    if with_gradient:
+        few = c.few(4)
+        slope = gradient(lambda v: few.ours(v, engine="plain"), few.velocity)
+        for engine in (e for e in ENGINES if runs[e]):
+            ours = gradient(lambda v, engine=engine: few.ours(v, engine=engine), few.velocity)
+            assert torch.equal(ours, slope), f"the gradient of {engine} is not plain's"
+    return {"engines against plain": 0.0}
+
+
+def compare(c: Case, peer: str, with_gradient: bool, shots: int = 4) -> dict[str, float]:
+    """Relative differences of a peer's records and gradient to ours, asserted; the layers differ."""
+    few, found = c.few(shots), {}
+    theirs = dict(peers(few))[peer]
+    with torch.no_grad():
+        found[f"{peer}'s records"] = relative(theirs(few.velocity), few.ours(few.velocity))
+    assert found[f"{peer}'s records"] < 1e-3, found
+    if with_gradient:
+        # SWEEP's source does not depend on the velocity there, ours does.
+        rows = slice(few.shape[0] // 20 if peer == "SWEEP" else 0, None)
+        found[f"{peer}'s gradient"] = relative(
+            gradient(theirs, few.velocity)[rows], gradient(few.ours, few.velocity)[rows]
+        )
+        assert found[f"{peer}'s gradient"] < 1e-2, found
+    return found
+
+
+def peers(c: Case) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+    """Names and callables of the peers that can be imported and run there."""
     if deepwave is not None:
-        contenders.append(("deepwave, 20 cells", thin, thin.deepwave, repeats))
-    contenders.append(("plain-torch twin, CPML(14), one shot", single, single.twin, 1))
-    rows = ["relative L2 to seisfast: " + ", ".join(f"{k} {v:.1e}" for k, v in check(thin).items())]
-    rows += ["", "| what | where | forward, shots/s | forward + gradient, shots/s |", "|---|---|---|---|"]
-    for name, c, forward, times in contenders:
-        with torch.no_grad():
-            one = seconds(lambda forward=forward, c=c: forward(c.velocity), times)
-        both = seconds(lambda forward=forward, c=c: gradient(forward, c.velocity), times)
-        rows.append(f"| {name} | {where} | {c.survey.shots / one:.3g} | {c.survey.shots / both:.3g} |")
-    return rows
+        yield "deepwave", c.deepwave
+    if PropTorch is not None and c.velocity.is_cuda:
+        yield "SWEEP", c.sweep
 
 
-@pytest.mark.parametrize("engine", ["ours", "deepwave"])
-@pytest.mark.parametrize("direction", ["forward", "gradient"])
-def test_shots(benchmark: Any, threads: int, engine: str, direction: str) -> None:  # noqa: ANN401
-    """Eight shots by pytest-benchmark; see `table` for the figures that count."""
-    if engine == "deepwave" and deepwave is None:
-        pytest.skip("deepwave is not installed")
-    c = case()
-    forward = getattr(c, engine)
-    run = (lambda: forward(c.velocity)) if direction == "forward" else (lambda: gradient(forward, c.velocity))
+def cpu_tasks(threads: int, shots: int) -> list[Task]:
+    """Eight shots of 100 x 100, forward and with the gradient."""
+    thin, wide, single = case(shots=shots), case(shots=shots, width=20), case(shots=1)
+    where = f"{threads} thread{'s' * (threads > 1)}"
+    tasks = []
+    for with_gradient, goal in ((False, 87.0), (True, 43.0)):
+        contenders = [
+            Contender("seisfast, CPML(14)", thin, thin.ours, thin.cells),
+            Contender("seisfast, CPML(20)", wide, wide.ours, wide.cells),
+            *(Contender(f"{n}, {PEER_CELLS} cells", thin, f, thin.peer_cells, peer=n) for n, f in peers(thin)),
+            Contender("plain-torch twin, CPML(14), one shot", single, single.twin, single.cells, repeats=1),
+        ]
+        title = f"{'forward + gradient' if with_gradient else 'forward'}, {shots} shots of 100 x 100, {where}"
+        target = Goal(goal, "shots/s") if threads == 1 else None
+        task = Task(title, with_gradient, contenders, target)
+        if not with_gradient:  # both directions at once
+            task.check = lambda: check_twin("cpu")
+            task.compare = lambda peer: compare(thin, peer, with_gradient=True, shots=shots)
+        tasks.append(task)
+    return tasks
+
+
+def gpu_task(
+    title: str, goal: Goal | None, with_gradient: bool, make: Callable[[int], Case], storages: dict[str, sf.Storage]
+) -> Task:
+    """Every engine that runs, the default at CPML(20), and the peers; `make` gives the case at a layer's width."""
+    thin, wide = make(14), make(20)
+    contenders = []
+    for label, storage in storages.items():
+        for engine in (e for e in ENGINES if thin.runs_on(e, with_gradient)):
+            forward = bound(thin, storage, engine)
+            contenders.append(Contender(f"seisfast {engine}, CPML(14){label}", thin, forward, thin.cells))
+        name = f"seisfast {wide.planned(with_gradient)}, CPML(20){label}"
+        contenders.append(Contender(name, wide, bound(wide, storage, "auto"), wide.cells))
+    for name, forward in peers(thin):
+        chosen = {"": forward}
+        if with_gradient and name == "deepwave":
+            chosen = {", every 4th step": fourth_step(thin), ", every step": forward}
+        for label, run in chosen.items():
+            contenders.append(Contender(f"{name}, {PEER_CELLS} cells{label}", thin, run, thin.peer_cells, peer=name))
+
+    return Task(
+        title, with_gradient, contenders, goal,
+        lambda: check_engines(thin, with_gradient),
+        lambda peer: compare(thin, peer, with_gradient, min(4, thin.shots)),
+    )  # fmt: skip
+
+
+def bound(c: Case, storage: sf.Storage, engine: str) -> Callable[[Tensor], Tensor]:
+    """Our forward run with this storage and engine."""
+    return lambda velocity: c.ours(velocity, storage, engine)
+
+
+def fourth_step(c: Case) -> Callable[[Tensor], Tensor]:
+    """Deepwave that keeps every fourth step for its gradient."""
+    return lambda velocity: c.deepwave(velocity, interval=4)
+
+
+def gpu_tasks(scale: float = 1.0) -> Iterator[Task]:
+    """The cases with goals, one after the other; `scale` shrinks the number of shots and models for a trial."""
+    device = "cuda"
+    kept = {
+        ", every 4th step": EVERY_4TH,
+        ", every step": sf.Storage("all"),
+        ", checkpoints": sf.Storage("checkpoint"),
+    }
+
+    def some(n: int) -> int:
+        return max(1, round(n * scale))
+
+    yield gpu_task(
+        f"forward, {some(1320)} shots of 100 x 100", Goal(48_000, "shots/s"), False,
+        lambda width: case(device, some(1320), width=width), {"": EXACT},
+    )  # fmt: skip
+    yield gpu_task(
+        f"forward + gradient, {some(660)} shots of 100 x 100", Goal(16_000, "shots/s"), True,
+        lambda width: case(device, some(660), width=width), kept,
+    )  # fmt: skip
+    for with_gradient, maps in ((False, some(132)), (True, some(16))):
+        exact = openfwi(device, maps)
+        contenders = [
+            Contender(f"seisfast {engine}{label}", exact, bound(exact, storage, engine), exact.cells)
+            for label, storage in (kept if with_gradient else {"": EXACT}).items()
+            for engine in ENGINES
+            if exact.runs_on(engine, with_gradient)
+        ]
+        direction = "forward + gradient" if with_gradient else "forward"
+        title = f"OpenFWI exact, {direction}, {maps} maps of 5 shots of 70 x 70"
+
+        def checks(exact: Case = exact, with_gradient: bool = with_gradient) -> dict[str, float]:
+            return check_engines(exact, with_gradient) | check_twin(device, exact.few(5))
+
+        yield Task(title, with_gradient, contenders, None if with_gradient else Goal(2_500, "maps/s"), checks)
+    for with_gradient, nt, goal in ((False, 1000, 350), (True, 500, 235)):
+        yield gpu_task(
+            f"{'forward + gradient' if with_gradient else 'forward'}, {some(20)} shots of 751 x 2301, nt {nt}",
+            Goal(goal, "shots/s"), with_gradient,
+            lambda width, nt=nt: case(device, some(20), nt, width, (751, 2301), 256),
+            kept if with_gradient else {"": EXACT},
+        )  # fmt: skip
+    yield gpu_task(
+        "forward, 1 shot of 8192 x 8192, nt 200", Goal(640, "Gcell/s"), False,
+        lambda width: case(device, 1, 200, width, (8192, 8192), 1024), {"": EXACT},
+    )  # fmt: skip
+
+
+# -- pytest-benchmark --------------------------------------------------------------------------------------------------
+
+
+def timed(benchmark: Any, c: Case, forward: Callable[[Tensor], Tensor], direction: str) -> None:  # noqa: ANN401
+    """Three rounds, and that the result is ours."""
+
+    def run() -> Tensor:
+        result = forward(c.velocity) if direction == "forward" else gradient(forward, c.velocity)
+        if result.is_cuda:
+            torch.cuda.synchronize()
+        return result
+
     result = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
     expected = c.ours(c.velocity) if direction == "forward" else gradient(c.ours, c.velocity)
     assert relative(result, expected) < 1e-2
 
 
-def main() -> None:
-    """Print the tables."""
+@pytest.mark.parametrize("engine", ["ours", "deepwave"])
+@pytest.mark.parametrize("direction", ["forward", "gradient"])
+def test_shots(benchmark: Any, threads: int, engine: str, direction: str) -> None:  # noqa: ANN401
+    """Eight shots by pytest-benchmark; the table's figures are the ones that count."""
+    if engine == "deepwave" and deepwave is None:
+        pytest.skip("deepwave is not installed")
+    c = case()
+    timed(benchmark, c, getattr(c, engine), direction)
+
+
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and sf.propagator.has_cuda_engine()),
+    reason="needs a CUDA device and an extension built with CUDA",
+)
+@pytest.mark.parametrize("engine", [*ENGINES, "deepwave"])
+@pytest.mark.parametrize("direction", ["forward", "gradient"])
+def test_shots_on_a_gpu(benchmark: Any, engine: str, direction: str) -> None:  # noqa: ANN401
+    """132 shots on each CUDA engine by pytest-benchmark."""
+    c = case("cuda", 132)
+    if engine == "deepwave":
+        if deepwave is None:
+            pytest.skip("deepwave is not installed")
+        timed(benchmark, c, c.deepwave, direction)
+    else:
+        if not c.runs_on(engine, direction == "gradient"):
+            pytest.skip(f"{engine} does not run this grid on this chip")
+        timed(benchmark, c, bound(c, EXACT, engine), direction)
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Print the table, and 1 if anything disagreed or broke."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--shots", type=int, default=SHOTS)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on the CPU")
+    parser.add_argument("--shots", type=int, default=SHOTS, help="on the CPU")
+    parser.add_argument("--scale", type=float, default=1.0, help="of shots and models on a GPU, for a trial")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start nothing new after this long")
     args = parser.parse_args()
-    for threads in args.threads if args.device == "cpu" else [1]:
-        print("\n".join(table(args.device, threads, args.shots, args.repeats)), flush=True)
-        print()
+    warnings.simplefilter("ignore")
+    bench = Bench(args.device, args.repeats, time.monotonic() + args.seconds)
+    if args.device == "cpu":
+        torch.set_num_threads(max(args.threads))
+        bandwidth = copy_bandwidth("cpu")
+        for threads in args.threads:
+            torch.set_num_threads(threads)
+            for task in cpu_tasks(threads, args.shots):
+                bench.task(task)
+        where = f"CPU, copy {bandwidth / 1e9:.3g} GB/s at {max(args.threads)} threads"
+    else:
+        bandwidth = copy_bandwidth("cuda")
+        bench.forget()
+        for task in gpu_tasks(args.scale):
+            bench.task(task)
+        where = f"{torch.cuda.get_device_name()}, copy {bandwidth / 1e12:.3g} TB/s"
+    found = {"deepwave": deepwave, "SWEEP": PropTorch}
+    missing = ", ".join(f"no {name}" for name, module in found.items() if module is None)
+    print(f"{where}; seisfast {sf.__version__}, torch {torch.__version__}{', ' * bool(missing)}{missing}")
+    print("relative L2 to seisfast before anything was timed, and what was not timed:")
+    print("\n".join(f"- {note}" for note in bench.notes), end="\n\n")
+    print("\n".join(bench.table(bandwidth)), flush=True)
+    return int(bench.failures > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

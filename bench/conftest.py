@@ -7,12 +7,20 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before any OpenMP runtime starts
 
 import platform
+from pathlib import Path
 
 import pytest
 import torch
 
 import seisfast as sf
 from seisfast import _native
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Makes `pytest bench` find the benchmarks, whose files are not called test_*."""
+    if file_path.name.startswith("bench_") and not parent.session.isinitpath(file_path):
+        return pytest.Module.from_parent(parent, path=file_path)
+    return None
 
 
 def pytest_report_header() -> str:

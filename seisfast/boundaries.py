@@ -57,11 +57,14 @@ class CPML:
         """
         if self.width == 0:
             return np.zeros(0), np.zeros(0)
-        depth = np.arange(self.width) / max(self.width - 1, 1)
-        sigma = 5.0 * self.vmax * depth ** (4.0 / 3.0) / (spacing * (self.width * (1.0 - depth) + 3.5))
-        alpha = 0.5 * math.pi * self.frequency * (1.0 - depth)
-        b = np.exp(-(sigma + alpha) * dt)
-        return sigma / (sigma + alpha) * (b - 1.0), b
+        coefficients = []
+        for k in range(self.width):  # in plain floats: inside torch.compile numpy's functions are torch's, to other bits
+            depth = k / max(self.width - 1, 1)
+            sigma = 5.0 * self.vmax * depth ** (4.0 / 3.0) / (spacing * (self.width * (1.0 - depth) + 3.5))
+            alpha = 0.5 * math.pi * self.frequency * (1.0 - depth)
+            b = math.exp(-(sigma + alpha) * dt)
+            coefficients.append((sigma / (sigma + alpha) * (b - 1.0), b))
+        return np.array([a for a, _ in coefficients]), np.array([b for _, b in coefficients])
 
 
 @dataclass(frozen=True)

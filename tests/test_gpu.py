@@ -134,7 +134,7 @@ def test_cuda_graph_replays(engine: str, gradient: bool, storage: str) -> None:
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 @pytest.mark.filterwarnings("ignore")  # inductor's advice depends on the device
-@EVERYWHERE
+@pytest.mark.parametrize("engine", ["resident", "cluster"])
 def test_compiled_whole(engine: str, mode: str) -> None:
     torch._dynamo.reset()
     survey, shape = engine_survey(engine)

@@ -17,7 +17,7 @@ from seisfast import _C
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "seisfast"
 CSRC = ROOT / "csrc"
-SOURCES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".h", ".cpp", ".cu"})
+SOURCES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".h", ".cpp", ".cu", ".cuh"})
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
