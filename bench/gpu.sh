@@ -1,58 +1,133 @@
 #!/usr/bin/env bash
-# What only a GPU can show, in stages of a few minutes each: build, tests marked gpu, compute-sanitizer,
-# benchmarks; a short table comes last. Needs nvcc, CMake, ninja, and a Python with torch (CUDA), pybind11 and pytest.
+# What only a GPU can show, in stages that each end within ten minutes; a short table comes last. Needs nvcc, CMake,
+# ninja, and a Python with torch (CUDA), pybind11 and pytest; nothing is fetched.
 #
-#   bash bench/gpu.sh                 all stages
-#   bash bench/gpu.sh build test      some of them: build, test, sanitize, bench
+#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, profile
+#   bash bench/gpu.sh build test        some of them
 #
-# OUT (default runs/gpu) receives the logs and results.md; ARCH (default 90a) is the architecture to build for.
+# OUT (default runs/gpu)   receives STAGE.log, results.md (the benchmark's table) and summary.txt
+# ARCH (default 90a)       the architecture to build for
+# PYTHON (default python3)
+# PEERS (default .gpu)     a folder with deepwave and sweep, unpacked or as NAME.tar.xz; ignored by git, and may be absent
+# LIMIT (default 570)      seconds that a stage may take
+# shellcheck disable=SC2329  # stages are called by name
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-runs/gpu}
 arch=${ARCH:-90a}
 python=${PYTHON:-python3}
+peers=${PEERS:-.gpu}
+limit=${LIMIT:-570}
 mkdir -p "$out"
-export PYTHONPATH=$PWD PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE
-stages=${*:-build test sanitize bench}
+out=$(cd "$out" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=PASSIVE
 
-build() {
-    cmake -S . -B build/gpu -G Ninja -DSEISFAST_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$arch" \
+left() { # seconds that this stage still has, at least one
+    local seconds=$((limit - SECONDS + started))
+    echo $((seconds > 1 ? seconds : 1))
+}
+
+line() { # a line of the summary
+    echo "$*" >>"$out/summary.txt"
+}
+
+stage_build() {
+    timeout "$(left)" cmake -S . -B build/gpu -G Ninja -DSEISFAST_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$arch" \
         -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)"
-    cmake --build build/gpu
+    timeout "$(left)" cmake --build build/gpu
     cp build/gpu/_C*.so seisfast/
     "$python" -c 'from seisfast import _native; print(_native.build_info())'
+    "$python" -c 'from seisfast.propagator import describe_engine; print(describe_engine((100, 100)))'
 }
 
-gpu_test() {
-    "$python" -m pytest -q -m gpu -p no:cacheprovider tests/test_gpu.py
+stage_test() {
+    local code=0
+    "$python" -c 'import torch; from seisfast import _native
+assert torch.cuda.is_available() and _native.build_info()["cuda"], "no GPU, or an extension without CUDA"'
+    timeout "$(left)" "$python" -m pytest -q -m gpu -p no:cacheprovider --durations=5 --tb=short --maxfail=40 \
+        tests/test_gpu.py tests/test_gpu_engines.py >"$work/pytest.txt" 2>&1 || code=$?
+    cat "$work/pytest.txt"
+    line "test: $(tail -n 1 "$work/pytest.txt")"
+    return "$code"
 }
 
-sanitize() {
-    for tool in memcheck racecheck initcheck; do
-        echo "== compute-sanitizer $tool"
-        compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
-            "$python" bench/gpu_small.py
+# A tool may not know clusters: they run by themselves, so that what it says of the others counts.
+stage_sanitize() {
+    local tool engines code failed=0
+    for tool in memcheck racecheck synccheck initcheck; do
+        for engines in "resident tiled plain" "cluster"; do
+            echo "== compute-sanitizer $tool: $engines"
+            code=0
+            # Without torch's cache every tensor is an allocation of its own, so that reads beyond one are seen.
+            # shellcheck disable=SC2086  # a list of engines
+            PYTORCH_NO_CUDA_MEMORY_CACHING=1 timeout "$(left)" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+                --print-limit 5 "$python" bench/gpu_small.py $engines >"$work/tool.txt" 2>&1 || code=$?
+            cat "$work/tool.txt"
+            case $code in
+                0) line "sanitize: $tool, $engines: clean" ;;
+                124) line "sanitize: $tool, $engines: not finished in time" ;;
+                *) line "sanitize: $tool, $engines: exit $code, $(tail -n 1 "$work/tool.txt")" ;;
+            esac
+            [ "$code" = 0 ] || failed=1
+        done
     done
+    return "$failed"
 }
 
-gpu_bench() {
+stage_bench() {
+    local code=0 archive
+    mkdir -p "$work/peers"
+    for archive in "$peers"/*.tar.xz; do
+        if [ -e "$archive" ]; then tar -xJf "$archive" -C "$work/peers"; fi
+    done
     {
         nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
         "$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
-        "$python" bench/bench_acoustic.py --device cuda --shots 132
-    } | tee "$out/results.md"
+        PYTHONPATH=$PYTHONPATH:$work/peers:$peers timeout "$(left)" "$python" bench/bench_acoustic.py --device cuda \
+            --repeats 5 --seconds "$(($(left) - 90))" || code=$?
+    } >"$out/results.md"
+    line "bench: exit $code, table in results.md"
+    return "$code"
 }
 
-for stage in $stages; do
-    echo "=== $stage"
-    start=$SECONDS
+# One forward and one adjoint kernel of resident, the second of each. The whole reports are in the log.
+stage_profile() {
+    local direction skip
+    for direction in forward adjoint; do
+        skip=$([ "$direction" = forward ] && echo 2 || echo 3) # kernels go forward, adjoint, forward, adjoint
+        timeout "$(left)" ncu --clock-control none --kernel-name regex:chunk_kernel --launch-skip "$skip" \
+            --launch-count 1 --section SpeedOfLight --section SchedulerStats --section WarpStateStats \
+            --section MemoryWorkloadAnalysis --section LaunchStats --section Occupancy --print-details all \
+            "$python" bench/gpu_small.py --profile resident | tee "$work/ncu.txt"
+        line "profile: resident, $direction"
+        grep -E '^ +(Duration|Compute \(SM\) Throughput|L1/TEX Cache Throughput|DRAM Throughput|Registers Per Thread|No Eligible|Issued Warp Per Scheduler|Mem Pipes Busy|Mem Busy|Dynamic Shared Memory Per Block|Local .*Spill.*) ' \
+            "$work/ncu.txt" >>"$out/summary.txt" || true
+    done
+}
+
+: >"$out/summary.txt"
+status=0
+[ $# -gt 0 ] || set -- build test sanitize bench profile
+for stage in "$@"; do
     case $stage in
-        build) build ;;
-        test) gpu_test ;;
-        sanitize) sanitize ;;
-        bench) gpu_bench ;;
-        *) echo "unknown stage $stage: build, test, sanitize, bench" >&2; exit 2 ;;
-    esac 2>&1 | tee "$out/$stage.log"
-    echo "=== $stage done in $((SECONDS - start)) s"
+        build | test | sanitize | bench | profile) ;;
+        *) echo "unknown stage $stage: build, test, sanitize, bench, profile" >&2; exit 2 ;;
+    esac
+    echo "=== $stage"
+    started=$SECONDS
+    code=0
+    # A subshell of its own, outside any condition, so that `set -e` holds inside it.
+    set +e
+    (set -euo pipefail; "stage_$stage") 2>&1 | tee "$out/$stage.log"
+    code=${PIPESTATUS[0]}
+    set -e
+    line "$stage: exit $code after $((SECONDS - started)) s"
+    [ "$code" = 0 ] || status=1
+    if [ "$stage" = build ] && [ "$code" != 0 ]; then break; fi
 done
-test -s "$out/results.md" && { echo; cat "$out/results.md"; } || true
+echo
+if [ -s "$out/results.md" ]; then cat "$out/results.md"; echo; fi
+cat "$out/summary.txt"
+exit "$status"

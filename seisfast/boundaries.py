@@ -58,7 +58,9 @@ class CPML:
         if self.width == 0:
             return np.zeros(0), np.zeros(0)
         coefficients = []
-        for k in range(self.width):  # in plain floats: inside torch.compile numpy's functions are torch's, to other bits
+        for k in range(
+            self.width
+        ):  # in plain floats: inside torch.compile numpy's functions are torch's, to other bits
             depth = k / max(self.width - 1, 1)
             sigma = 5.0 * self.vmax * depth ** (4.0 / 3.0) / (spacing * (self.width * (1.0 - depth) + 3.5))
             alpha = 0.5 * math.pi * self.frequency * (1.0 - depth)

@@ -195,13 +195,13 @@ def planned_engine(
         survey: the acquisition.
         shape: (nz, nx) of the models.
         dtype: of the velocity.
-        adjoint: the engine of the gradient instead of the records'.
+        adjoint: the engine of the gradient instead of the records'; with `Sponge(vmin_gradient=True)` both run there.
         engine: as in `simulate`.
         chip: a value of `CHIPS`, default the current CUDA device.
 
     Returns:
         `engine`, `reason` (why no faster one), `blocks` of a shot (z, x), `rows` and `columns` of a block, `steps` per
-        launch, `shared` bytes of a block, `workspace` elements per shot.
+        launch, `shared` bytes of a block, `workspace` elements per shot where nothing is kept.
 
     Raises:
         ValueError: an engine that is not one of CUDA.
@@ -210,8 +210,9 @@ def planned_engine(
     sponge = isinstance(survey.boundary, Sponge)
     scheme = Scheme(
         spacing=survey.spacing, dt=survey.dt, order=survey.order, padding=survey.padding, sponge=sponge,
-        free_surface=survey.free_surface, vmin_gradient=False, receivers_repeat=survey.receivers_repeat,
-        keep="nothing", every=1, segment=1, half=False,
+        free_surface=survey.free_surface,
+        vmin_gradient=isinstance(survey.boundary, Sponge) and survey.boundary.vmin_gradient and adjoint,
+        receivers_repeat=survey.receivers_repeat, keep="nothing", every=1, segment=1, half=False,
     )  # fmt: skip
     sources, receivers = survey.array("sources", torch.device("cpu")), survey.array("receivers", torch.device("cpu"))
     numbers = describe_run(scheme, shape, 1, survey.shots, sources.shape[1], receivers.shape[1], survey.nt)

@@ -222,9 +222,7 @@ def test_engine_names() -> None:
     for direction in ("records", "gradient"):
         assert f"CUDA tensors on {torch.cuda.get_device_name()}, {direction}: engine" in text
     velocity = small_velocity(2, 14, 17).to(CUDA)
-    with pytest.raises(
-        ValueError, match=r"engine 'cpu' does not run on cuda:0; there it is one of \('auto', 'plain'"
-    ):
+    with pytest.raises(ValueError, match=r"engine 'cpu' does not run on cuda:0; there it is one of \('auto', 'plain'"):
         sf.simulate(velocity, small_survey(), engine="cpu")
     with pytest.raises(
         ValueError, match=r"engine 'resident' does not run on cpu; there it is one of \('auto', 'cpu'\)"

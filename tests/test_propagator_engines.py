@@ -89,6 +89,11 @@ def test_what_does_not_fit_says_why() -> None:
             "the layers with the reach of the stencil do not fit in a block",
         ),
         (survey_for((300, 300), sf.CPML()), {"chip": H200, "engine": "resident"}, "exceed the registers of a block"),
+        (
+            survey_for((70, 70), sf.Sponge(20, vmin_gradient=True)),
+            {"chip": H200, "adjoint": True},
+            "keeps a second field",
+        ),
     ]
     for made, arguments, reason in cases:
         shape = made.shape

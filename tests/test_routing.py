@@ -187,6 +187,16 @@ def test_jvp(boundary: str) -> None:
     assert torch.equal(plain, sf.simulate(velocity, tiny_survey(boundary)))
 
 
+def test_jvp_of_many_models_along_the_wavelet() -> None:
+    """The wavelet is one for all models, so what is pushed forward is an expanded tensor."""
+    velocity, tangent = small_velocity(2, *SHAPE), torch.randn((2, *SHAPE), dtype=torch.float64)
+    agree(lambda run: torch.func.jvp(record(run), (velocity,), (tangent,))[1])
+    wavelet = small_wavelet(2, nt=STEPS)
+    agree(
+        lambda run: torch.func.jvp(lambda w: run(velocity, tiny_survey(wavelet=w)), (wavelet,), (wavelet.flip(0),))[1]
+    )
+
+
 def test_jvp_is_the_difference_quotient() -> None:
     velocity, tangent = small_velocity(*SHAPE), torch.randn(SHAPE, dtype=torch.float64)
     run = record(sf.simulate)

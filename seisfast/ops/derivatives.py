@@ -143,6 +143,7 @@ def _push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ..
     torch.func.jvp cannot run inside a torch.autograd.forward_ad level; there the transpose is transposed.
     """
     if torch._C._functorch.peek_interpreter_stack() is not None:
+        primals, tangents = (tuple(t.contiguous() for t in both) for both in (primals, tangents))  # not expanded ones
         return torch.func.jvp(function, primals, tangents)[1]
     value, pull = torch.func.vjp(function, *primals)[:2]
     zeros = tuple(map(torch.zeros_like, value)) if isinstance(value, tuple) else torch.zeros_like(value)

@@ -183,8 +183,10 @@ int main() {
         cases.push_back({size[0], size[1], order, edge, Keep::checkpoints, 1, false, false, true});
         cases.push_back({size[0], size[1], order, edge, Keep::steps, 3, true, false, order == 4});
       }
-  for (const Edge edge : {Edge::cpml, Edge::sponge})
+  for (const Edge edge : {Edge::cpml, Edge::sponge}) {
     cases.push_back({25, 30, 4, edge, Keep::nothing, 1, false, false, false});
+    cases.push_back({25, 30, 4, edge, Keep::steps, 2, false, false, false});
+  }
   for (const int order : {4, 8})
     cases.push_back({47, 31, order, Edge::wide, Keep::checkpoints, 1, false, false, false});
   Count count;
