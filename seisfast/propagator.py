@@ -220,20 +220,21 @@ def planned_engine(
 
 
 def describe_engine(shape: tuple[int, int], boundary: Boundary | None = None, order: int = 4) -> str:
-    """The engines that `simulate` would run for models of this size, float32: a line per kind of device and direction.
+    """The engines that `simulate` would run for 1000 shots in float32 over models of this size.
 
-    CUDA engines are those of the current device; without one, those of common chips.
+    A line per kind of device and direction; CUDA engines are those of the current device, without one those of common
+    chips.
     """
     layers: Boundary = CPML() if boundary is None else boundary
     survey = Survey(
-        shape=shape, spacing=10.0, dt=1e-3, nt=1000, sources=[(min(1, shape[0] - 1), 0)],
+        shape=shape, spacing=10.0, dt=1e-3, nt=1000, sources=[(min(1, shape[0] - 1), 0)] * 1000,
         receivers=[(min(1, shape[0] - 1), 0)], wavelet=[1.0] + [0.0] * 999, order=order, boundary=layers,
     )  # fmt: skip
     nz_p, nx_p = survey.padded_shape(shape)
     info = _native.build_info()
     kind = "sponge" if isinstance(layers, Sponge) else "C-PML"
     lines = [
-        f"{shape[0]} x {shape[1]} cells with {kind} run on a grid of {nz_p} x {nx_p}, order {order}",
+        f"{shape[0]} x {shape[1]} cells with {kind} run on a grid of {nz_p} x {nx_p}, order {order}; 1000 shots",
         f"CPU tensors:  engine cpu ({info['vector_level']}, {torch.get_num_threads()} threads over shots)",
     ]
     if not info["cuda"]:

@@ -24,7 +24,8 @@ A100 = CHIPS["A100 (sm_80)"]
 
 def survey_for(shape: tuple[int, int], boundary: Any, order: int = 4, **changes: Any) -> sf.Survey:  # noqa: ANN401
     settings: dict[str, Any] = {
-        "shape": shape, "spacing": 10.0, "dt": 1e-3, "nt": 100, "sources": [(2, 2)], "receivers": [(2, 3), (3, 3)],
+        "shape": shape, "spacing": 10.0, "dt": 1e-3, "nt": 100, "sources": [(2, 2)] * 1000,
+        "receivers": [(2, 3), (3, 3)],
         "wavelet": torch.ones(100),
     }  # fmt: skip
     return sf.Survey(**{**settings, "order": order, "boundary": boundary, **changes})
@@ -70,10 +71,19 @@ def test_large_models_run_in_tiles_on_every_chip(shape: tuple[int, int], boundar
 
 def test_one_shot_fills_the_chip() -> None:
     """Tiles of one shot are cut so that whole rounds of blocks run."""
-    found = planned_engine(survey_for((751, 2301), sf.CPML()), (751, 2301), chip=H200)
+    found = planned_engine(survey_for((751, 2301), sf.CPML(), sources=[(2, 2)]), (751, 2301), chip=H200)
     blocks = found["blocks"][0] * found["blocks"][1]
     rounds = -(-blocks // H200["processors"])
     assert blocks / (rounds * H200["processors"]) > 0.75
+
+
+@pytest.mark.parametrize(("shots", "engine"), [(1, "cluster"), (20, "cluster"), (132, "resident"), (1000, "resident")])
+def test_few_shots_spread_over_the_chip(shots: int, engine: str) -> None:
+    survey = survey_for((100, 100), sf.CPML(), sources=[(2, 2)] * shots)
+    found = planned_engine(survey, (100, 100), chip=H200)
+    assert found["engine"] == engine
+    if engine == "cluster":
+        assert found["blocks"][0] * shots <= H200["processors"]
 
 
 def test_what_does_not_fit_says_why() -> None:

@@ -71,7 +71,7 @@ void compress(const CompressPhase<T>& here, int fields, const Launch& launch) {
   const Acoustic<T>& p = here.p;
   launch(fields * p.grid.row(), p.first, p.count, ColumnMaximum<T>{here});
   launch(fields, p.first, p.count, Scale<T>{here});
-  launch(int(fields * p.grid.cells()), p.first, p.count, Compress<T>{here});
+  launch(fields * p.grid.cells(), p.first, p.count, Compress<T>{here});
 }
 
 }  // namespace SEISFAST_LEVEL

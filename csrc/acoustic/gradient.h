@@ -86,9 +86,9 @@ struct SlowestGradient : GradientPhase<T> {
 template <class T, class Launch>
 void finish_gradient(const Acoustic<T>& p, T* sums, int64_t stride, const Launch& launch) {
   const GradientPhase<T> here{{p}, sums, stride};
-  if (p.every > 1) launch(int(p.grid.cells()), p.first, p.count, ScaleGradient<T>{here});
+  if (p.every > 1) launch(p.grid.cells(), p.first, p.count, ScaleGradient<T>{here});
   launch(1, p.first, p.count, AddSources<T>{here});
-  launch(p.grid.nz * p.grid.nx, p.first, p.count, Fold<T>{here});
+  launch(int64_t(p.grid.nz) * p.grid.nx, p.first, p.count, Fold<T>{here});
   if (p.vmin_gradient) launch(1, p.first, p.count, SlowestGradient<T>{here});
 }
 

@@ -80,7 +80,11 @@ cudaLaunchConfig_t configure(const Acoustic<T>& p, const Tiling& tiling, cudaStr
   config.blockDim = dim3(unsigned(V::kFit.threads));
   config.dynamicSmemBytes = size_t(shared_of(p, tiling, V::kAdjoint).size) * sizeof(T);
   config.stream = stream;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(config.dynamicSmemBytes)),
+  // Always the most that the device has, so that threads which launch at the same time do not take it from each other.
+  int device = 0, most = 0;
+  check(cudaGetDevice(&device), "asking for the current device");
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "asking for shared memory");
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
         "asking for the shared memory of a block");
   if constexpr (clustered) {
     attribute.id = cudaLaunchAttributeClusterDimension;

@@ -67,7 +67,7 @@ class Run {
       if (kept && p.half) {
         chunk.kept = raw, chunk.kept_stride = kRawSteps, chunk.kept_begin = n;
       } else if (kept) {
-        chunk.kept = static_cast<T*>(p.kept) + p.first * p.kept_steps() * p.grid.cells();
+        chunk.kept = static_cast<T*>(p.kept) + int64_t(p.first) * p.kept_steps() * p.grid.cells();
         chunk.kept_stride = p.kept_steps();
       }
       if (p.keep == Keep::checkpoints) state = checkpoint(n / p.segment);
@@ -118,7 +118,7 @@ class Run {
     return {p.checkpoints + (int64_t(p.first) * p.segments() + i) * p.state(), p.segments() * p.state()};
   }
 
-  void clear(Slot to) { launch(int(p.state()), p.first, p.count, Clear<T>{to.begin, to.stride, p.first}); }
+  void clear(Slot to) { launch(p.state(), p.first, p.count, Clear<T>{to.begin, to.stride, p.first}); }
 
   // Steps [begin, end) from `from` to `to`, in as many launches as the engine needs; between them the state lies in the
   // slots `spare` and, for tiles, the next one. Returns `to`. Tiles never read and write one slot in a launch.

@@ -69,7 +69,7 @@ struct Acoustic {
   T* grad_wavelet;     // [models, shots, per_shot, nt]
   T* grad_slowest;     // [models, shots], vmin_gradient only
 
-  void* workspace;  // CUDA: [count, cuda_workspace()] of T, zeroed by the caller
+  void* workspace;  // CUDA: `workspace_elements` (plan.h) of T for every job of the call; zero for the plain engine
 
   constexpr int reach() const { return order / 2; }
   constexpr int jobs() const { return models * shots; }

@@ -1,5 +1,7 @@
 // Owns the launch of a plain phase: one thread per element, for every job of a call.
 #pragma once
+#include <climits>
+
 #include "common/cuda_check.h"
 
 namespace seisfast {
@@ -20,10 +22,11 @@ struct PhaseLauncher {
   cudaStream_t stream;
 
   template <class Phase>
-  void operator()(int count, int first, int jobs, Phase phase) const {
+  void operator()(int64_t count, int first, int jobs, Phase phase) const {
     if (count == 0) return;
-    const dim3 blocks((count - 1) / kPhaseThreads + 1, jobs < kMostRows ? jobs : kMostRows);
-    run_phase<<<blocks, kPhaseThreads, 0, stream>>>(phase, count, first, jobs);
+    if (count > INT_MAX) throw std::runtime_error("a field of one shot has more than 2^31 cells");
+    const dim3 blocks(unsigned((count - 1) / kPhaseThreads + 1), jobs < kMostRows ? jobs : kMostRows);
+    run_phase<<<blocks, kPhaseThreads, 0, stream>>>(phase, int(count), first, jobs);
     check(cudaGetLastError(), "launching an acoustic phase");
   }
 };

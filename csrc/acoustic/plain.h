@@ -14,8 +14,8 @@ namespace plain {
 template <class T, int R, class Launch>
 void advance_step(const Acoustic<T>& p, int n, bool adjoint, bool keep, bool to_segment, const Launch& launch) {
   const Phase<T> here{{p}, n, adjoint};
-  if (!p.sponge) launch(int(p.layer_cells() + p.side_cells()), p.first, p.count, Psi<T, R>{here});
-  launch(int(p.grid.cells()), p.first, p.count, Advance<T, R>{here, keep, to_segment});
+  if (!p.sponge) launch(p.layer_cells() + p.side_cells(), p.first, p.count, Psi<T, R>{here});
+  launch(p.grid.cells(), p.first, p.count, Advance<T, R>{here, keep, to_segment});
   launch(1, p.first, p.count, Inject<T>{here});
 }
 
@@ -24,7 +24,7 @@ void forward(const Acoustic<T>& p, const Launch& launch) {
   for (int n = 0; n < p.nt; ++n) {
     const Phase<T> here{{p}, n, false};
     if (p.keep == Keep::checkpoints && n % p.segment == 0)
-      launch(int(p.state()), p.first, p.count, Checkpoint<T>{here, false});
+      launch(p.state(), p.first, p.count, Checkpoint<T>{here, false});
     const bool keep = p.keep == Keep::steps && n % p.every == 0;
     advance_step<T, R>(p, n, false, keep, false, launch);
     if (keep && p.half) {
@@ -44,7 +44,7 @@ void retreat_step(const Acoustic<T>& p, int n, bool kept, bool from_segment, con
   launch(p.receivers_repeat ? 1 : p.receivers, p.first, p.count, Residual<T>{here});
   launch(p.per_shot, p.first, p.count, SourceGradient<T>{here});
   if (kept || !p.sponge) launch(cells, p.first, p.count, Image<T>{here, kept, from_segment});
-  if (!p.sponge) launch(int(p.layer_cells() + p.side_cells()), p.first, p.count, PsiTransposed<T, R>{here});
+  if (!p.sponge) launch(p.layer_cells() + p.side_cells(), p.first, p.count, PsiTransposed<T, R>{here});
   launch(cells, p.first, p.count, Retreat<T, R>{here});
 }
 
@@ -53,7 +53,7 @@ void adjoint(const Acoustic<T>& p, const Launch& launch) {
   if (p.keep == Keep::checkpoints) {
     for (int s = p.segments() - 1; s >= 0; --s) {
       const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
-      launch(int(p.state()), p.first, p.count, Checkpoint<T>{{{p}, begin, true}, true});
+      launch(p.state(), p.first, p.count, Checkpoint<T>{{{p}, begin, true}, true});
       for (int n = begin; n < end; ++n) advance_step<T, R>(p, n, true, true, true, launch);
       for (int n = end - 1; n >= begin; --n) retreat_step<T, R>(p, n, true, true, launch);
     }

@@ -1,6 +1,7 @@
 #include "acoustic/plan.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "acoustic/onchip.h"
 #include "acoustic/plain.h"
@@ -60,6 +61,16 @@ std::string check_block(const Acoustic<T>& p, bool adjoint, const Tiling& tiling
     if (cuts_z || cuts_x) return "a block ends inside a layer";
   }
   return "";
+}
+
+// Time of a step in rows of four cells per thread: rounds of blocks over the chip times a block's rows, its layers and
+// barriers (worth about 6), the barrier of a cluster (a fifth).
+template <class T>
+double slab_cost(const Acoustic<T>& p, bool adjoint, const Tiling& tiling, const Limits& limits) {
+  const int bands = fit(sizeof(T), p.reach(), tiling.strip, adjoint).threads / (up4(tiling.columns) / 4);
+  const int64_t blocks = int64_t(tiling.blocks()) * p.count;
+  const double rounds = double((blocks + limits.processors - 1) / limits.processors);
+  return rounds * ((tiling.rows + bands - 1) / bands + 6) * (tiling.engine == Engine::cluster ? 1.2 : 1.0);
 }
 
 }  // namespace
@@ -136,27 +147,33 @@ Plan plan(const Acoustic<T>& p, bool adjoint, int wanted, const Limits& limits,
                : "needs " + number(bytes) + " bytes of shared memory, there are " + number(limits.shared);
   };
 
-  if (wants(Engine::resident)) {
-    Tiling tiling{};
-    std::string why = slab_grid(p, adjoint, 1, tiling);
-    if (why.empty()) why = too_much(tiling);
-    if (why.empty()) return {tiling, reason};
-    because("resident", why);
-  }
-  if (wants(Engine::cluster)) {
-    std::string why = limits.cluster < 2 ? "this chip has no clusters" : sizeof(T) == 8 ? "float32 only" : "";
-    bool refused = false;
-    for (int blocks = 2; why.empty() && blocks <= limits.cluster; ++blocks) {
+  // Whole shots on chip, in one block or in a cluster: many shots want few blocks each, few shots the whole chip.
+  if (wants(Engine::resident) || wants(Engine::cluster)) {
+    struct Choice {
+      double cost;
+      Tiling tiling;
+    };
+    std::vector<Choice> choices;
+    const bool clusters = wants(Engine::cluster) && limits.cluster > 1 && sizeof(T) == 4;
+    std::string last;
+    for (int blocks = wants(Engine::resident) ? 1 : 2; blocks <= (clusters ? limits.cluster : 1); ++blocks) {
       Tiling tiling{};
-      std::string here = slab_grid(p, adjoint, blocks, tiling);
-      if (here.empty()) here = too_much(tiling);
-      if (here.empty()) {
-        if (accepts(tiling)) return {tiling, reason};
-        refused = true;
-      }
-      if (blocks == limits.cluster) why = refused ? "the driver refuses the cluster" : here;
+      std::string why = slab_grid(p, adjoint, blocks, tiling);
+      if (why.empty()) why = too_much(tiling);
+      if (why.empty())
+        choices.push_back({slab_cost(p, adjoint, tiling, limits), tiling});
+      else if (blocks == 1)
+        because("resident", why);
+      else
+        last = why;
     }
-    because("cluster", why);
+    std::stable_sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) { return a.cost < b.cost; });
+    for (const Choice& choice : choices) {
+      if (choice.tiling.engine == Engine::resident || accepts(choice.tiling)) return {choice.tiling, reason};
+      last = "the driver refuses it";
+    }
+    if (wants(Engine::cluster))
+      because("cluster", limits.cluster < 2 ? "this chip has no clusters" : sizeof(T) == 8 ? "float32 only" : last);
   }
   if (wants(Engine::tiled)) {
     std::string why = sizeof(T) == 8 ? "float32 only" : "";

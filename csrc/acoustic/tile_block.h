@@ -47,10 +47,12 @@ struct Thread {
   int low, high;          // rows k < low lie in the strip at the top, k >= high in the one at the bottom
   int strip_low, strip_high, strip_side;  // elements of shared memory with the strips' share of row 0; side < 0: none
   int own_begin, own_end;                 // rows that this block owns; none where it does not own the columns
-  bool special;                    // some cells are copied: to another block, across a periodic edge, into a mirror
-  bool listens;                    // some receiver lies in this block
-  int sources, source, source_at;  // in this thread's cells: how many, the first, and where from row 0
-  T source_strength;
+  bool special;         // some cells are copied: to another block, across a periodic edge, into a mirror
+  bool listens;         // some receiver lies in this block
+  int sources, source;  // in this thread's cells: how many, and the first
+  int source_at;        // forward: its place after row 0; adjoint: that of source `id` in an image, or -1
+  int receiver_at;      // place of receiver `id` in an image, or -1: none, or several
+  T source_strength, receiver_strength;
   T inner[4], damping[4];  // sponge: damping of a cell = inner * that of its row + damping
   T strength[H][4];        // (v dt)^2 of the first rows
   T grad[adjoint ? K : 1][4];

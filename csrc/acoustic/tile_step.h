@@ -39,14 +39,29 @@ struct Phases {
     const bool owned = me.column + 4 > t.own_x0 && me.column < t.own_x1;
     me.own_begin = t.own_z0 - me.row;
     me.own_end = owned ? t.own_z1 - me.row : me.own_begin;
-    me.residual = me.pulse = me.source_grad = 0;
+    me.residual = me.pulse = me.source_grad = me.receiver_strength = 0;
+    me.receiver_at = -1;
     find_sources(me, at);
+    if constexpr (adjoint) {
+      int row, column;
+      me.source_at = owns_source(me, at) && at.find(at.source(me.id), row, column) ? at.lay.at(row, column) : -1;
+    }
     for (int r = me.id; r < at.p.receivers; r += at.threads) {
       int row, column;
-      if constexpr (adjoint)
-        at.for_images(at.receiver(r), [&](int, int, T) { at.flag() = T(1); });
-      else if (at.find(at.receiver(r), row, column))
+      const Cell cell = at.receiver(r);
+      const bool computed = at.find(cell, row, column);
+      if constexpr (adjoint) {
+        int images = 0;
+        at.for_images(cell, [&](int, int, T) { ++images; });
+        if (images > 0) at.flag() = T(1);
+        if (r == me.id && computed && images == 1) {
+          me.receiver_at = at.lay.at(row, column);
+          me.receiver_strength = at.strength(cell);
+        }
+      } else if (at.p.data && computed) {  // no records when steps are run again
         at.flag() = T(1);
+        if (r == me.id && at.owns(row, column)) me.receiver_at = at.lay.at(row, column);
+      }
     }
     T* profile = at.memory + at.lay.profile;
     if constexpr (S == 0) {
@@ -74,7 +89,7 @@ struct Phases {
     }
   }
 
-  // Strength, gradient and state into registers and images. Rows are unrolled, so that all loads are under way at once.
+  // Strength, gradient and state into registers and images.
   SEISFAST_HD static void load(Me& me, const At& at) {
     me.listens = at.flag() != T(0);
     const Chunk<T>& c = at.chunk;
@@ -84,27 +99,30 @@ struct Phases {
     int model[4];
     SEISFAST_UNROLL
     for (int w = 0; w < 4; ++w) model[w] = clamp_index(columns.ix[w] - g.left, g.nx);
+    T rows[K][4];
     SEISFAST_UNROLL
     for (int k = 0; k < K; ++k) {
-      T four[4] = {0, 0, 0, 0};
-      if (k < me.rows) {
-        const int iz = at.grid_cell(me.row + k, 0).iz;
-        const T* row = velocity + int64_t(clamp_index(iz - g.top, g.nz)) * g.nx;
-        const bool fixed = at.tile.mirror && me.row + k == 0;  // a free surface does not move
-        SEISFAST_UNROLL
-        for (int w = 0; w < 4; ++w)
-          if (columns.real[w] && !fixed) four[w] = strength(row[model[w]], at.p.dt);
-      }
+      const int iz = at.grid_cell(real_row(me, at, k), 0).iz;
+      const T* row = velocity + int64_t(clamp_index(iz - g.top, g.nz)) * g.nx;
+      SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w) rows[k][w] = row[model[w]];
+    }
+    SEISFAST_UNROLL
+    for (int k = 0; k < K; ++k) {
+      const bool fixed = at.tile.mirror && me.row + k == 0;  // a free surface does not move
+      SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w) rows[k][w] = columns.real[w] && !fixed ? strength(rows[k][w], at.p.dt) : T(0);
       if (k < H)
-        copy4(four, me.strength[k < H ? k : 0]);
+        copy4(rows[k], me.strength[k < H ? k : 0]);
       else if (k < me.rows)
-        store4(strength_at(me, at, k), four);
+        store4(strength_at(me, at, k), rows[k]);
     }
     if constexpr (adjoint) {
       if (!c.first && owns_source(me, at)) me.source_grad = c.source_grad[at.local * c.grad_stride + me.id];
-      const T* grad = c.grad + at.local * c.grad_stride;
       SEISFAST_UNROLL
-      for (int k = 0; k < K; ++k) read(me, at, columns, k, !c.first, grad, me.grad[k]);
+      for (int k = 0; k < K; ++k) SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w) me.grad[k][w] = 0;
+      if (!c.first) read(me, at, columns, c.grad + at.local * c.grad_stride, me.grad);
     }
     if constexpr (S > 0) {
       SEISFAST_UNROLL
@@ -113,13 +131,14 @@ struct Phases {
     if (!c.from) return;
     const T* state = c.from + at.local * c.from_stride;
     T *now = at.image(0) + at.lay.at(me.row, me.column), *before = at.image(1) + at.lay.at(me.row, me.column);
+    read(me, at, columns, state, rows);
     SEISFAST_UNROLL
-    for (int k = 0; k < K; ++k) {
-      T u[4], previous[4];
-      read(me, at, columns, k, true, state, u);
-      read(me, at, columns, k, true, state + g.cells(), previous);
-      if (k < me.rows) put(me, at, now + k * at.lay.pitch, u), put(me, at, before + k * at.lay.pitch, previous);
-    }
+    for (int k = 0; k < K; ++k)
+      if (k < me.rows) put(me, at, now + k * at.lay.pitch, rows[k]);
+    read(me, at, columns, state + g.cells(), rows);
+    SEISFAST_UNROLL
+    for (int k = 0; k < K; ++k)
+      if (k < me.rows) put(me, at, before + k * at.lay.pitch, rows[k]);
     if (me.special) copy_edges(me, at, 0, now);
     if constexpr (S > 0) strip_state(me, at, [&](T& value, int64_t i, bool) { value = state[i]; });
   }
@@ -211,6 +230,8 @@ struct Phases {
       me.pulse = at.place.pulse(at.job, me.source, n);
     const Kept kept = kept_at(me, at, n);
 
+    T ahead[4];  // adjoint: kept values of the next row, under way while this one is computed
+    if constexpr (adjoint) fetch(me, at, kept, 0, ahead);
     T window[2 * R + 1][4];  // rows k - R .. k + R, in a ring
     SEISFAST_UNROLL
     for (int i = 0; i < 2 * R; ++i) {
@@ -235,6 +256,11 @@ struct Phases {
           }
         }
         load4(next, before);
+        [[maybe_unused]] T kept_values[4];
+        if constexpr (adjoint) {
+          copy4(ahead, kept_values);
+          if (k + 1 < K) fetch(me, at, kept, k + 1, ahead);
+        }
         if (k < H)
           copy4(me.strength[k < H ? k : 0], strength);
         else
@@ -253,10 +279,12 @@ struct Phases {
           }
         }
         if (k >= kept.from && k < kept.to) {
-          if constexpr (adjoint)
-            correlate(me, at, kept, k, centre);
-          else
+          if constexpr (adjoint) {
+            SEISFAST_UNROLL
+            for (int w = 0; w < 4; ++w) me.grad[k][w] = fma(kept_values[w], centre[w], me.grad[k][w]);
+          } else {
             keep(me, at, kept, k, sum);
+          }
         }
         put(me, at, next, value);
         own += pitch, next += pitch, low += at.tile.width, high += at.tile.width, side += at.lay.side_pitch;
@@ -267,13 +295,14 @@ struct Phases {
 
   // A row into an image. What follows the last column of a periodic grid is a copy of the first ones: not mine to write.
   SEISFAST_HD static void put(const Me& me, const At& at, T* to, const T (&value)[4]) {
-    if (S > 0 || me.column + 4 <= at.tile.columns) {
-      store4(to, value);
-      return;
-    }
-    SEISFAST_UNROLL
-    for (int w = 0; w < 4; ++w)
-      if (me.column + w < at.tile.columns) to[w] = value[w];
+    if constexpr (S == 0)
+      if (me.column + 4 > at.tile.columns) {
+        SEISFAST_UNROLL
+        for (int w = 0; w < 4; ++w)
+          if (me.column + w < at.tile.columns) to[w] = value[w];
+        return;
+      }
+    store4(to, value);
   }
 
   // What others need of this thread's new rows, which begin at `first`: the stencil's reach next to an edge.
@@ -293,9 +322,11 @@ struct Phases {
       if (at.above && row < R) copy_row(k, at.above + offset + at.lay.at(at.above_rows + row, 0), T(1));
       if (t.mirror && row > 0) copy_row(k, at.memory + offset + at.lay.at(-row, 0), T(-1));
     }
-    if (at.below) SEISFAST_ROLLED
-    for (int k = t.rows - R > me.row ? t.rows - R - me.row : 0; k < me.rows; ++k)
-      copy_row(k, at.below + offset + at.lay.at(me.row + k - t.rows, 0), T(1));
+    if (at.below) {
+      SEISFAST_ROLLED
+      for (int k = t.rows - R > me.row ? t.rows - R - me.row : 0; k < me.rows; ++k)
+        copy_row(k, at.below + offset + at.lay.at(me.row + k - t.rows, 0), T(1));
+    }
     if (S == 0 && t.wrap_x && (me.column < R || me.column + 4 > t.columns - R)) {
       T* image = at.memory + offset;
       SEISFAST_ROLLED
@@ -309,7 +340,7 @@ struct Phases {
     }
   }
 
-  // Sources of this thread's cells, one after the other; the first one is known by heart.
+  // Sources of this thread's cells, one after the other; the first one was looked up before.
   SEISFAST_HD static void inject(Me& me, const At& at, int n, T* next) {
     next[me.source_at] = fma(me.source_strength, me.pulse, next[me.source_at]);
     for (int s = me.source + 1, left = me.sources - 1; left > 0; ++s) {
@@ -325,10 +356,11 @@ struct Phases {
   // Sample n of the receivers that this block owns, from image q = u[n + 1].
   SEISFAST_HD static void record(const Me& me, const At& at, int n, int q) {
     if (!me.listens) return;
-    for (int r = me.id; r < at.p.receivers; r += at.threads) {
+    T* to = at.p.data + (int64_t(at.job) * at.p.nt + n) * at.p.receivers;
+    if (me.receiver_at >= 0) to[me.id] = at.image(q)[me.receiver_at];
+    for (int r = me.id + at.threads; r < at.p.receivers; r += at.threads) {
       int row, column;
-      if (at.find(at.receiver(r), row, column) && at.owns(row, column))
-        at.p.data[(int64_t(at.job) * at.p.nt + n) * at.p.receivers + r] = at.image(q)[at.lay.at(row, column)];
+      if (at.find(at.receiver(r), row, column) && at.owns(row, column)) to[r] = at.image(q)[at.lay.at(row, column)];
     }
   }
 
@@ -337,11 +369,17 @@ struct Phases {
   SEISFAST_HD static void add_residual(Me& me, const At& at, int n, int q) {
     if (!me.listens) return;
     const T* residual = at.p.grad_data + (int64_t(at.job) * at.p.nt + n) * at.p.receivers;
-    const bool alone = at.p.receivers_repeat;
-    if (alone && me.id > 0) return;
-    for (int r = me.id; r < at.p.receivers; r += alone ? 1 : at.threads) {
+    const bool asked = n < at.chunk.end - 1, shared = at.p.receivers_repeat;
+    if (shared && me.id > 0) return;
+    int r = me.id;
+    if (!shared && me.receiver_at >= 0) {
+      T& mu = at.image(q)[me.receiver_at];
+      mu = fma(me.receiver_strength, asked ? me.residual : residual[r], mu);
+      r += at.threads;
+    }
+    for (; r < at.p.receivers; r += shared ? 1 : at.threads) {
       const Cell cell = at.receiver(r);
-      const T strength = at.strength(cell), value = r == me.id && n < at.chunk.end - 1 ? me.residual : residual[r];
+      const T strength = at.strength(cell), value = r == me.id && asked ? me.residual : residual[r];
       at.for_images(cell, [&](int row, int column, T sign) {
         T& mu = at.image(q)[at.lay.at(row, column)];
         mu = fma(sign * strength, value, mu);
@@ -351,12 +389,10 @@ struct Phases {
 
   // Adjoint: gradient of the pulse of step n, and of the strength at the sources, from image q = mu[n + 1].
   SEISFAST_HD static void source_gradient(Me& me, const At& at, int n, int q) {
-    if (!owns_source(me, at)) return;
-    int row, column;
-    at.find(at.source(me.id), row, column);
-    const T mu = at.image(q)[at.lay.at(row, column)];
+    if (me.source_at < 0) return;
+    const T mu = at.image(q)[me.source_at];
     at.p.grad_wavelet[(int64_t(at.job) * at.p.per_shot + me.id) * at.p.nt + n] = mu;
-    me.source_grad = fma(at.place.pulse(at.job, me.id, n), mu, me.source_grad);
+    me.source_grad = fma(n < at.chunk.end - 1 ? me.pulse : at.place.pulse(at.job, me.id, n), mu, me.source_grad);
   }
 
  private:
@@ -424,20 +460,28 @@ struct Phases {
       }
     }
   };
-  // Row k of this thread in a stored field; zero where there is no cell.
-  SEISFAST_HD static void read(const Me& me, const At& at, const Columns& columns, int k, bool wanted, const T* field,
-                               T (&to)[4]) {
-    SEISFAST_UNROLL
-    for (int w = 0; w < 4; ++w) to[w] = 0;
-    if (k >= me.rows || !wanted) return;
-    const T* row = field + int64_t(at.grid_cell(me.row + k, 0).iz) * at.p.grid.row();
-    T four[4];
-    if (columns.aligned) load4(row + columns.ix[0], four);
-    SEISFAST_UNROLL
-    for (int w = 0; w < 4; ++w)
-      if (columns.real[w]) to[w] = columns.aligned ? four[w] : row[columns.ix[w]];
+  // Local row k of this thread, or the last one of the block.
+  SEISFAST_HD static int real_row(const Me& me, const At& at, int k) {
+    return me.row + k < at.tile.rows ? me.row + k : at.tile.rows - 1;
   }
-  // The cells of it that this block owns.
+  // This thread's rows of a stored field, zero where there is no column. First all loads, so that they overlap.
+  SEISFAST_HD static void read(const Me& me, const At& at, const Columns& columns, const T* field, T (&to)[K][4]) {
+    SEISFAST_UNROLL
+    for (int k = 0; k < K; ++k) {
+      const T* row = field + int64_t(at.grid_cell(real_row(me, at, k), 0).iz) * at.p.grid.row();
+      if (S > 0 || columns.aligned) {
+        load4(row + columns.ix[0], to[k]);
+      } else {
+        SEISFAST_UNROLL
+        for (int w = 0; w < 4; ++w) to[k][w] = row[columns.ix[w]];
+      }
+    }
+    SEISFAST_UNROLL
+    for (int k = 0; k < K; ++k) SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w)
+      if (!columns.real[w]) to[k][w] = 0;
+  }
+  // Row k of this thread into a stored field, the cells that this block owns.
   SEISFAST_HD static void write(const Me& me, const At& at, const Columns& columns, int k, T* field,
                                 const T (&from)[4]) {
     if (k >= me.rows || k < me.own_begin || k >= me.own_end) return;
@@ -542,21 +586,25 @@ struct Phases {
       stream4(to + kept.mine + k * kept.row, values);
   }
 
-  SEISFAST_HD static void correlate(Me& me, const At& at, const Kept& kept, int k, const T (&mu)[4]) {
+  // The kept values of row k, or of this thread's last one.
+  SEISFAST_HD static void fetch(const Me& me, const At& at, const Kept& kept, int k, T (&to)[4]) {
+    SEISFAST_UNROLL
+    for (int w = 0; w < 4; ++w) to[w] = 0;
+    if (kept.to <= kept.from || me.rows == 0) return;
+    const int row = k < me.rows ? k : me.rows - 1;
     const T* from = static_cast<const T*>(at.chunk.kept);
     const uint16_t* half = static_cast<const uint16_t*>(at.chunk.kept);
-    T values[4] = {0, 0, 0, 0};
     if (scattered(at)) {
-      for_owned(me, at, kept, k,
-                [&](int w, int64_t i) { values[w] = at.chunk.half ? T(from_half(half[i])) * kept.unscale : from[i]; });
+      for_owned(me, at, kept, row,
+                [&](int w, int64_t i) { to[w] = at.chunk.half ? T(from_half(half[i])) * kept.unscale : from[i]; });
     } else if (at.chunk.half) {
+      uint64_t four;
+      memcpy(&four, __builtin_assume_aligned(half + kept.mine + row * kept.row, 8), 8);
       SEISFAST_UNROLL
-      for (int w = 0; w < 4; ++w) values[w] = T(from_half(half[kept.mine + k * kept.row + w])) * kept.unscale;
+      for (int w = 0; w < 4; ++w) to[w] = T(from_half(uint16_t(four >> (16 * w)))) * kept.unscale;
     } else {
-      load4(from + kept.mine + k * kept.row, values);
+      load4(from + kept.mine + row * kept.row, to);
     }
-    SEISFAST_UNROLL
-    for (int w = 0; w < 4; ++w) me.grad[k][w] = fma(values[w], mu[w], me.grad[k][w]);
   }
 
   // What the next step, n - 1, will read from device memory, asked for while this one computes.
@@ -564,6 +612,7 @@ struct Phases {
     if (n == at.chunk.begin) return;
     if (me.listens && me.id < at.p.receivers)
       me.residual = at.p.grad_data[(int64_t(at.job) * at.p.nt + n - 1) * at.p.receivers + me.id];
+    if (me.source_at >= 0) me.pulse = at.place.pulse(at.job, me.id, n - 1);
     const Kept next = kept_at(me, at, n - 1);
     if (next.to == next.from || at.chunk.half || me.column % 32 || scattered(at)) return;
     const T* from = static_cast<const T*>(at.chunk.kept) + next.mine;

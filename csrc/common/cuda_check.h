@@ -8,8 +8,9 @@
 namespace seisfast {
 
 inline void check(cudaError_t status, const char* doing) {
-  if (status != cudaSuccess)
-    throw std::runtime_error(std::string("CUDA error while ") + doing + ": " + cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // or the next check of another library would find it
+  throw std::runtime_error(std::string("CUDA error while ") + doing + ": " + cudaGetErrorString(status));
 }
 
 }  // namespace seisfast

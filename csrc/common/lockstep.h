@@ -2,6 +2,7 @@
 // all of them before the next phase. What a kernel gets right only in one order of its threads then shows.
 #pragma once
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <numeric>
 #include <random>
@@ -13,7 +14,8 @@ struct Lockstep {
   unsigned seed;
 
   template <class Phase>
-  void operator()(int count, int first, int jobs, Phase phase) const {
+  void operator()(int64_t elements, int first, int jobs, Phase phase) const {
+    const int count = int(elements);
     std::vector<int> order(size_t(count) * size_t(jobs));
     std::iota(order.begin(), order.end(), 0);
     std::mt19937 generator(seed);

@@ -1,5 +1,6 @@
 // The on-chip engines' own code on the CPU, threads and blocks in shuffled orders, against the CPU engine: equal to the
 // bit for every order, boundary, storage, cluster size and tiling; planted missing barriers are noticed.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -31,7 +32,7 @@ struct OnCpu {
   int missing = 0;
 
   template <class Phase>
-  void operator()(int count, int first, int jobs, Phase phase) const {
+  void operator()(int64_t count, int first, int jobs, Phase phase) const {
     seisfast::Lockstep{seed}(count, first, jobs, phase);
   }
 
@@ -82,6 +83,7 @@ void run_on_chip(Run<T>& run, const Tiling& forward, const Tiling& adjoint, cons
       run.workspace.assign(size_t(run.p.count * onchip::Parts<T>(run.p, tiling, backwards).size()),
                            std::numeric_limits<T>::quiet_NaN());
       run.p.workspace = run.workspace.data();
+      run.p.data = backwards ? nullptr : run.data.data();  // what the operator of this direction is not given
       onchip::Run<T, OnCpu<T>> engine(run.p, tiling, backwards, launch);
       backwards ? engine.adjoint() : engine.forward();
     });
@@ -92,6 +94,9 @@ template <class T>
 bool agrees(const Case& c, const Run<T>& cpu, const Tiling& forward, const Tiling& adjoint, unsigned seed,
             int split = 0) {
   Run<T> chip(c);
+  for (auto* values : {&chip.data, &chip.kept, &chip.checkpoints, &chip.grad_velocity, &chip.grad_wavelet})
+    std::fill(values->begin(), values->end(), std::numeric_limits<T>::quiet_NaN());  // as a new tensor may be
+  if (c.half) std::fill(chip.scales.begin(), chip.scales.end(), std::numeric_limits<T>::quiet_NaN());
   run_on_chip(chip, forward, adjoint, OnCpu<T>{seed}, split);
   const bool equal = same_results(cpu, chip);
   bool alive = false;

@@ -37,17 +37,17 @@ bool agrees(const Case& c, unsigned seed) {
 struct WithoutBarrier {
   seisfast::Lockstep launch;
   template <class Phase>
-  void operator()(int count, int first, int jobs, Phase phase) const {
+  void operator()(int64_t count, int first, int jobs, Phase phase) const {
     launch(count, first, jobs, phase);
   }
   template <class T, int R>
-  void operator()(int count, int first, int jobs, seisfast::plain::Psi<T, R> phase) const {
+  void operator()(int64_t count, int first, int jobs, seisfast::plain::Psi<T, R> phase) const {
     const int cells = int(phase.p.grid.cells());
     const seisfast::plain::Advance<T, R> advance{phase, phase.p.keep == Keep::steps, false};
     launch(count + cells, first, jobs, [&](int i, int job) { i < count ? phase(i, job) : advance(i - count, job); });
   }
   template <class T, int R>
-  void operator()(int, int, int, seisfast::plain::Advance<T, R>) const {}
+  void operator()(int64_t, int, int, seisfast::plain::Advance<T, R>) const {}
 };
 
 bool missing_barrier_shows() {
