@@ -20,7 +20,7 @@ struct Phases {
     for (int i = me.id; i < at.lay.size; i += at.threads) at.memory[i] = T(0);
   }
 
-  // Which cells are mine, where the strips put their share, what listens; the layer's profile.
+  // Which cells are mine, where the strips put their share, what is shot and heard here; the layer's profile.
   SEISFAST_HD static void prepare(Me& me, const At& at) {
     const Tile& t = at.tile;
     const int groups = t.width / 4, bands = at.threads / groups, band = me.id / groups;
@@ -40,53 +40,13 @@ struct Phases {
     me.own_begin = t.own_z0 - me.row;
     me.own_end = owned ? t.own_z1 - me.row : me.own_begin;
     me.residual = me.pulse = me.source_grad = me.receiver_strength = 0;
-    me.receiver_at = -1;
     find_sources(me, at);
     if constexpr (adjoint) {
       int row, column;
       me.source_at = owns_source(me, at) && at.find(at.source(me.id), row, column) ? at.lay.at(row, column) : -1;
     }
-    for (int r = me.id; r < at.p.receivers; r += at.threads) {
-      int row, column;
-      const Cell cell = at.receiver(r);
-      const bool computed = at.find(cell, row, column);
-      if constexpr (adjoint) {
-        int images = 0;
-        at.for_images(cell, [&](int, int, T) { ++images; });
-        if (images > 0) at.flag() = T(1);
-        if (r == me.id && computed && images == 1) {
-          me.receiver_at = at.lay.at(row, column);
-          me.receiver_strength = at.strength(cell);
-        }
-      } else if (at.p.data && computed) {  // no records when steps are run again
-        at.flag() = T(1);
-        if (r == me.id && at.owns(row, column)) me.receiver_at = at.lay.at(row, column);
-      }
-    }
-    T* profile = at.memory + at.lay.profile;
-    if constexpr (S == 0) {
-      const T slowest = at.p.slowest[at.job / at.p.shots];
-      const Grid& g = at.p.grid;
-      for (int r = me.id; r < t.rows; r += at.threads) profile[r] = at.p.profile[at.grid_cell(r, 0).iz] * slowest;
-      SEISFAST_UNROLL
-      for (int w = 0; w < 4; ++w) {
-        const int ix = at.grid_cell(0, me.column + w < t.columns ? me.column + w : 0).ix;
-        const bool side = ix < g.left || ix >= g.left + g.nx;
-        me.inner[w] = side ? T(0) : T(1);
-        me.damping[w] = side ? at.p.profile[g.nz_p() + ix] * slowest : T(0);
-      }
-    } else {
-      const int nz = at.p.grid.nz_p(), nx = at.p.grid.nx_p();
-      for (int i = me.id; i < 4 * S; i += at.threads) {
-        const int face = i / S, k = i % S, cells = face < 2 ? nz : nx;
-        const int count = face == 0 ? t.top : face == 1 ? t.bottom : face == 2 ? t.left : t.right;
-        const int begin = face == 1 ? nz - t.bottom : face == 3 ? t.x0 + t.width - t.right : 0;
-        const bool real = k < count && begin + k < cells;
-        const T* from = at.p.profile + (face < 2 ? 0 : 2 * nz) + begin + k;
-        profile[face * 2 * S + k] = real ? from[0] : T(0);
-        profile[face * 2 * S + S + k] = real ? from[cells] : T(0);
-      }
-    }
+    find_receivers(me, at);
+    fill_profile(me, at);
   }
 
   // Strength, gradient and state into registers and images.
@@ -120,8 +80,10 @@ struct Phases {
     if constexpr (adjoint) {
       if (!c.first && owns_source(me, at)) me.source_grad = c.source_grad[at.local * c.grad_stride + me.id];
       SEISFAST_UNROLL
-      for (int k = 0; k < K; ++k) SEISFAST_UNROLL
-      for (int w = 0; w < 4; ++w) me.grad[k][w] = 0;
+      for (int k = 0; k < K; ++k) {
+        SEISFAST_UNROLL
+        for (int w = 0; w < 4; ++w) me.grad[k][w] = 0;
+      }
       if (!c.first) read(me, at, columns, c.grad + at.local * c.grad_stride, me.grad);
     }
     if constexpr (S > 0) {
@@ -400,6 +362,35 @@ struct Phases {
     return row >= me.row && row < me.row + me.rows && column >= me.column && column < me.column + 4;
   }
 
+  // The layers' coefficients, or the sponge's damping, into shared memory.
+  SEISFAST_HD static void fill_profile(Me& me, const At& at) {
+    const Tile& t = at.tile;
+    T* profile = at.memory + at.lay.profile;
+    if constexpr (S == 0) {
+      const T slowest = at.p.slowest[at.job / at.p.shots];
+      const Grid& g = at.p.grid;
+      for (int r = me.id; r < t.rows; r += at.threads) profile[r] = at.p.profile[at.grid_cell(r, 0).iz] * slowest;
+      SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w) {
+        const int ix = at.grid_cell(0, me.column + w < t.columns ? me.column + w : 0).ix;
+        const bool side = ix < g.left || ix >= g.left + g.nx;
+        me.inner[w] = side ? T(0) : T(1);
+        me.damping[w] = side ? at.p.profile[g.nz_p() + ix] * slowest : T(0);
+      }
+    } else {
+      const int nz = at.p.grid.nz_p(), nx = at.p.grid.nx_p();
+      for (int i = me.id; i < 4 * S; i += at.threads) {
+        const int face = i / S, k = i % S, cells = face < 2 ? nz : nx;
+        const int count = face == 0 ? t.top : face == 1 ? t.bottom : face == 2 ? t.left : t.right;
+        const int begin = face == 1 ? nz - t.bottom : face == 3 ? t.x0 + t.width - t.right : 0;
+        const bool real = k < count && begin + k < cells;
+        const T* from = at.p.profile + (face < 2 ? 0 : 2 * nz) + begin + k;
+        profile[face * 2 * S + k] = real ? from[0] : T(0);
+        profile[face * 2 * S + S + k] = real ? from[cells] : T(0);
+      }
+    }
+  }
+
   // How many sources lie in this thread's cells, and the first of them.
   SEISFAST_HD static void find_sources(Me& me, const At& at) {
     me.sources = 0;
@@ -412,6 +403,28 @@ struct Phases {
       me.source = s;
       me.source_at = (row - me.row) * at.lay.pitch + column - me.column;
       me.source_strength = at.strength(cell);
+    }
+  }
+
+  // Whether any receiver lies in this block; the place of receiver `id`.
+  SEISFAST_HD static void find_receivers(Me& me, const At& at) {
+    me.receiver_at = -1;
+    for (int r = me.id; r < at.p.receivers; r += at.threads) {
+      int row, column;
+      const Cell cell = at.receiver(r);
+      const bool computed = at.find(cell, row, column);
+      if constexpr (adjoint) {
+        int images = 0;
+        at.for_images(cell, [&](int, int, T) { ++images; });
+        if (images > 0) at.flag() = T(1);
+        if (r == me.id && computed && images == 1) {
+          me.receiver_at = at.lay.at(row, column);
+          me.receiver_strength = at.strength(cell);
+        }
+      } else if (at.p.data && computed) {  // no records when steps are run again
+        at.flag() = T(1);
+        if (r == me.id && at.owns(row, column)) me.receiver_at = at.lay.at(row, column);
+      }
     }
   }
 
@@ -477,9 +490,11 @@ struct Phases {
       }
     }
     SEISFAST_UNROLL
-    for (int k = 0; k < K; ++k) SEISFAST_UNROLL
-    for (int w = 0; w < 4; ++w)
-      if (!columns.real[w]) to[k][w] = 0;
+    for (int k = 0; k < K; ++k) {
+      SEISFAST_UNROLL
+      for (int w = 0; w < 4; ++w)
+        if (!columns.real[w]) to[k][w] = 0;
+    }
   }
   // Row k of this thread into a stored field, the cells that this block owns.
   SEISFAST_HD static void write(const Me& me, const At& at, const Columns& columns, int k, T* field,
