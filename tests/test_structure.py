@@ -53,12 +53,12 @@ def imported_modules(path: Path) -> set[str]:
 def test_only_the_bindings_know_python() -> None:
     assert len(SOURCES) > 5
     knowing = {
-        path.relative_to(CSRC).as_posix()
+        path.relative_to(CSRC).parts[0]
         for path in SOURCES
         for name in includes(path)
         if name.startswith(("pybind11", "Python.h"))
     }
-    assert knowing == {"bindings.cpp"}
+    assert knowing == {"bindings"}
 
 
 def test_no_kernel_includes_torch() -> None:
@@ -85,7 +85,7 @@ def test_only_the_operators_see_the_native_module() -> None:
 
 
 def test_every_operator_has_its_files() -> None:
-    operators = sorted(p.name for p in CSRC.iterdir() if p.is_dir() and p.name != "common")
+    operators = sorted(p.name for p in CSRC.iterdir() if p.is_dir() and p.name not in ("common", "bindings"))
     assert operators
     for name in operators:
         for path in (

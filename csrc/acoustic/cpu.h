@@ -37,6 +37,4 @@ void cpu_forward(const Acoustic<T>& p, int threads);
 template <class T>
 void cpu_adjoint(const Acoustic<T>& p, int threads);
 
-const char* cpu_level();  // the vector level that runs here: "baseline", "avx2" or "avx512"
-
 }  // namespace seisfast

@@ -4,11 +4,7 @@
 
 namespace seisfast {
 
-bool cuda_built();
-
-// Of the current device.
-Limits cuda_limits();
-// Whether its driver can place the clusters of a tiling.
+// Whether the device's driver can place the clusters of a tiling.
 template <class T>
 bool cuda_accepts(const Acoustic<T>& p, const Tiling& tiling, bool adjoint);
 

@@ -4,15 +4,9 @@
 #include <string>
 
 #include "acoustic/tile.h"
+#include "common/limits.h"
 
 namespace seisfast {
-
-// What a chip offers, as its driver reports it.
-struct Limits {
-  int shared;      // bytes of shared memory that a block may ask for
-  int cluster;     // largest number of blocks in a cluster; 1: none
-  int processors;  // multiprocessors: blocks that run at a time
-};
 
 struct Plan {
   Tiling tiling;

@@ -1,5 +1,4 @@
-// Owns the Python module: the only file that knows pybind11. Pointers, sizes and a stream come in; nothing is allocated.
-#include <pybind11/pybind11.h>
+// Owns the acoustic operator as Python sees it.
 #include <pybind11/stl.h>
 
 #include <array>
@@ -8,17 +7,10 @@
 
 #include "acoustic/cpu.h"
 #include "acoustic/cuda.h"
-
-namespace py = pybind11;
-using namespace py::literals;
+#include "bindings/module.h"
 
 namespace seisfast {
 namespace {
-
-template <class T>
-T* as(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
 
 void fill(float* to, const py::list& from) {
   for (size_t i = 0; i < from.size() && i <= kMaxReach; ++i) to[i] = from[i].cast<float>();
@@ -115,9 +107,7 @@ template <class T>
 py::dict planned(const py::dict& d, bool adjoint, int wanted, const py::object& chip) {
   const Acoustic<T> p = params<T>(d);
   const bool here = chip.is_none();
-  const Limits limits =
-      here ? cuda_limits()
-           : Limits{chip["shared"].cast<int>(), chip["cluster"].cast<int>(), chip["processors"].cast<int>()};
+  const Limits limits = limits_of(chip);
   const Plan found =
       plan<T>(p, adjoint, wanted, limits, [&](const Tiling& t) { return !here || cuda_accepts(p, t, adjoint); });
   const Tiling& t = found.tiling;
@@ -140,16 +130,9 @@ py::dict acoustic_plan(const py::dict& params, const std::string& dtype, bool ad
                             : planned<float>(params, adjoint, wanted, chip);
 }
 
-py::dict build_info() {
-  return py::dict("cuda"_a = cuda_built(), "architectures"_a = SEISFAST_ARCHITECTURES, "vector_level"_a = cpu_level(),
-                  "compiler"_a = __VERSION__);
-}
-
 }  // namespace
 
-PYBIND11_MODULE(_C, m) {
-  m.doc() = "Compiled kernels of seisfast";
-  m.def("build_info", &build_info, "How this extension was built and which CPU vector level runs here.");
+void register_acoustic(py::module_& m) {
   m.def(
       "acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "threads"_a, "stream"_a,
       "Run all time steps of `count` jobs (model * shots + shot) from `first` on, forward or transposed, on the arrays "

@@ -1,0 +1,27 @@
+// Owns the question which vector instructions the processor has.
+#include "common/cpu_level.h"
+
+namespace seisfast {
+
+Level cpu_best_level() {
+#if defined(__x86_64__) && !defined(SEISFAST_ONLY_BASELINE)
+  static const Level found = [] {
+    __builtin_cpu_init();
+    const bool fma = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+    if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+      return Level::avx512;
+    return fma ? Level::avx2 : Level::baseline;
+  }();
+  return found;
+#else
+  return Level::baseline;
+#endif
+}
+
+const char* cpu_level() {
+  const Level level = cpu_best_level();
+  return level == Level::avx512 ? "avx512" : level == Level::avx2 ? "avx2" : "baseline";
+}
+
+}  // namespace seisfast

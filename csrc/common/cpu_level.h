@@ -1,0 +1,21 @@
+// Owns the choice of the vector level that a processor runs.
+#pragma once
+
+namespace seisfast {
+
+enum class Level { baseline, avx2, avx512 };
+
+Level cpu_best_level();
+const char* cpu_level();  // its name: "baseline", "avx2" or "avx512"
+
+// Levels in whose namespaces an engine's functions exist. Sanitized tests compile one.
+#if defined(__x86_64__) && !defined(SEISFAST_ONLY_BASELINE)
+#define SEISFAST_AT_BEST_LEVEL(function)                \
+  (cpu_best_level() == Level::avx512 ? avx512::function \
+   : cpu_best_level() == Level::avx2 ? avx2::function   \
+                                     : baseline::function)
+#else
+#define SEISFAST_AT_BEST_LEVEL(function) (baseline::function)
+#endif
+
+}  // namespace seisfast

@@ -1,0 +1,85 @@
+// Owns the CPU vector of the level that is being compiled: as many numbers as a register holds.
+#pragma once
+#include <cstring>
+
+#include "common/bf16.h"
+
+namespace seisfast {
+inline namespace SEISFAST_LEVEL {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64, kRegisters = 32;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32, kRegisters = 16;
+#else
+constexpr int kVectorBytes = 16, kRegisters = 16;
+#endif
+
+template <class A>
+struct VectorOf {
+  typedef A type __attribute__((vector_size(kVectorBytes)));
+};
+template <class A>
+using Vector = typename VectorOf<A>::type;
+
+template <class A>
+constexpr int kLanes = kVectorBytes / int(sizeof(A));
+
+template <class A>
+SEISFAST_HD Vector<A> load(const A* from) {
+  Vector<A> v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+template <class A>
+SEISFAST_HD void store(A* to, Vector<A> v) {
+  std::memcpy(to, &v, sizeof v);
+}
+using Halves = uint16_t __attribute__((vector_size(kVectorBytes / 2)));
+using Words = uint32_t __attribute__((vector_size(kVectorBytes)));
+
+SEISFAST_HD Vector<float> load(const Bf16* from) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  Vector<float> v;
+  std::memcpy(&v, &words, sizeof v);
+  return v;
+}
+SEISFAST_HD void store(Bf16* to, Vector<float> v) {  // as narrow()
+  Words words;
+  std::memcpy(&words, &v, sizeof v);
+  const Words rounded = (words + 0x7fffu + (words >> 16 & 1u)) >> 16;
+  words = (words & 0x7fffffffu) > 0x7f800000u ? words >> 16 | 0x40u : rounded;
+  const Halves halves = __builtin_convertvector(words, Halves);
+  std::memcpy(to, &halves, sizeof halves);
+}
+
+// The first `count` numbers, zeros after them.
+template <class S>
+SEISFAST_HD auto load_some(const S* from, int count) {
+  S numbers[kVectorBytes / (sizeof(S) == 8 ? 8 : 4)] = {};
+  for (int i = 0; i < count; ++i) numbers[i] = from[i];
+  return load(static_cast<const S*>(numbers));
+}
+template <class S, class V>
+SEISFAST_HD void store_some(S* to, V v, int count) {
+  S numbers[kVectorBytes / (sizeof(S) == 8 ? 8 : 4)];
+  store(static_cast<S*>(numbers), v);
+  for (int i = 0; i < count; ++i) to[i] = numbers[i];
+}
+
+template <class A>
+SEISFAST_HD Vector<A> every(A value) {
+  return value - Vector<A>{};
+}
+
+template <class A>
+SEISFAST_HD double total(Vector<A> v) {
+  double sum = 0;
+  for (int i = 0; i < kLanes<A>; ++i) sum += double(v[i]);
+  return sum;
+}
+
+}  // namespace SEISFAST_LEVEL
+}  // namespace seisfast
