@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from seisfast.similarity import Padding, check_maps, check_window, msssim, ssim
+from seisfast.similarity import Padding, check_maps, check_window, mean_similarities, msssim
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
@@ -82,17 +82,17 @@ class L2SSIM:
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar; ValueError when the shapes differ or a window does not fit the maps."""
         prediction, target = check_maps(prediction, target, ("prediction", "target"))
+        windows, sigmas, weights = zip(*self._scales(), strict=True)
+        similarities = mean_similarities(
+            prediction,
+            target,
+            list(zip(windows, sigmas, strict=True)),
+            self.padding,
+            self.data_range,
+            self.constants,
+        )
         loss = (prediction - target).square().mean()
-        for window, sigma, weight in self._scales():
-            similarity = ssim(
-                prediction,
-                target,
-                window,
-                sigma,
-                self.padding,
-                self.data_range,
-                constants=self.constants,
-            )
+        for weight, similarity in zip(weights, similarities, strict=True):
             loss = loss - weight * similarity
         return loss
 

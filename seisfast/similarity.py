@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Padding = Literal["zero", "valid", "reflect"]
+from seisfast.blur import Padding, Window, window_means
+
+__all__ = ["MSSSIM_WEIGHTS", "Padding", "check_maps", "check_window", "mean_similarities", "msssim", "ssim"]
 
 # Wang, Simoncelli and Bovik (2003), fine to coarse.
 MSSSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -54,8 +56,9 @@ def ssim(
         Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment", IEEE TIP 13(4), 2004.
     """
     x, y = check_maps(x, y)
-    luminance, contrast = _terms(x, y, window, sigma, padding, data_range, constants, sample_covariance)
-    return (luminance * contrast).mean()
+    return _similarity(
+        x, y, [(window, sigma)], padding, data_range, constants, luminance=True, sample_covariance=sample_covariance
+    ).mean()
 
 
 def msssim(
@@ -113,10 +116,11 @@ def msssim(
     terms = []
     for level in range(levels):
         fitting = min(window, *x.shape[-2:])
-        luminance, contrast = _terms(x, y, fitting, sigma, "valid", data_range, constants, False)
-        term = (luminance * contrast if level == levels - 1 else contrast).mean(dim=(1, 2, 3))
+        last = level == levels - 1
+        similarity = _similarity(x, y, [(fitting, sigma)], "valid", data_range, constants, luminance=last)
+        term = similarity.mean(dim=(0, 1, 3))
         terms.append(term.mean() if batch_means else term)
-        if level < levels - 1:
+        if not last:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     exponents = [float(weight) for weight in weights]
     if repeat_last_level:
@@ -161,54 +165,122 @@ def check_window(window: int, sigma: float | None, padding: str, data_range: flo
         raise ValueError(f"data_range must be positive, got {data_range!r}")
 
 
-def _terms(
+def mean_similarities(
     x: Tensor,
     y: Tensor,
-    window: int,
-    sigma: float | None,
+    windows: Sequence[Window],
     padding: Padding,
     data_range: float,
     constants: tuple[float, float],
-    sample_covariance: bool,
-) -> tuple[Tensor, Tensor]:
-    """Maps of the luminance and the contrast-structure term, `[maps, 1, rows, columns]`."""
-    check_window(window, sigma, padding, data_range)
-    rows, columns = x.shape[-2:]
+) -> Tensor:
+    """`ssim` of maps from `check_maps` in several windows at once, `[windows]`; the other arguments are `ssim`'s."""
+    groups = [[window] for window in windows] if padding == "valid" else [list(windows)]
+    means = [
+        _similarity(x, y, group, padding, data_range, constants, luminance=True).mean(dim=(1, 2, 3)) for group in groups
+    ]
+    return torch.cat(means)
+
+
+def _similarity(
+    x: Tensor,
+    y: Tensor,
+    windows: Sequence[Window],
+    padding: Padding,
+    data_range: float,
+    constants: tuple[float, float],
+    *,
+    luminance: bool,
+    sample_covariance: bool = False,
+) -> Tensor:
+    """Contrast-structure term, times luminance if wanted, in every window: `[windows, rows, maps, columns]`."""
+    for window, sigma in windows:
+        check_window(window, sigma, padding, data_range)
+        _check_fits(window, padding, x.shape[-2:])
+    side = windows[0][0]
+    bias = side**2 / (side**2 - 1) if sample_covariance and side > 1 else 1.0
+    c1, c2 = ((k * data_range) ** 2 for k in constants)
+    with torch.autocast(x.device.type, enabled=False):
+        both = torch.stack([x[:, 0] + y[:, 0], x[:, 0] - y[:, 0]]).permute(2, 0, 1, 3)  # [rows, 2, maps, columns]
+        moments = torch.cat([both, both.square()], dim=1)
+        means = window_means(moments.flatten(1, 2), windows, padding)
+        means = means.unflatten(2, moments.shape[1:3])
+        similarity = _plain_similarity if torch.compiler.is_compiling() else _Similarity.apply
+        maps: Tensor = similarity(means, 2 * c1, 2 * c2 / bias, luminance, x.dtype)
+    return maps
+
+
+def _check_fits(window: int, padding: Padding, shape: Sequence[int]) -> None:
+    rows, columns = shape
     limit = 2 * min(rows, columns) - 1 if padding == "reflect" else min(rows, columns)
     if padding != "zero" and window > limit:
         raise ValueError(
             f'a window of {window} cells with padding "{padding}" does not fit maps of {rows} x {columns} '
             f"cells (largest: {limit})"
         )
-    c1, c2 = ((k * data_range) ** 2 for k in constants)
-    with torch.autocast(x.device.type, enabled=False):
-        # Four maps as four channels: only the sum of the two variances is needed. Convolved channel by
-        # channel, because CUDA then takes torch's own float32 kernel: TF32 would lose E[x^2] - E[x]^2.
-        moments = torch.cat([x, y, x * x + y * y, x * y], dim=1)
-        mean_x, mean_y, squares, product = _blur(moments, window, sigma, padding).chunk(4, dim=1)
-        means = mean_x * mean_y
-        mean_squares = mean_x * mean_x + mean_y * mean_y
-        bias = window**2 / (window**2 - 1) if sample_covariance and window > 1 else 1.0
-        contrast = (2 * bias * (product - means) + c2) / (bias * (squares - mean_squares) + c2)
-        luminance = (2 * means + c1) / (mean_squares + c1)
-    return luminance, contrast
 
 
-def _blur(maps: Tensor, window: int, sigma: float | None, padding: Padding) -> Tensor:
-    """Weighted mean in a window around every cell, one axis after the other."""
-    if sigma is None:
-        kernel = torch.full((window,), 1 / window, dtype=torch.float64, device=maps.device)
-    else:
-        offset = torch.arange(window, dtype=torch.float64, device=maps.device) - window // 2
-        kernel = torch.exp(-(offset**2) / (2 * sigma**2))
-        kernel = kernel / kernel.sum()
-    channels, half = maps.shape[1], window // 2
-    if padding == "reflect":
-        maps = F.pad(maps, (half, half, half, half), mode="reflect")
-    pad = half if padding == "zero" else 0
-    kernel = kernel.to(maps.dtype).expand(channels, 1, 1, window)
-    maps = F.conv2d(maps, kernel.transpose(-1, -2), padding=(pad, 0), groups=channels)
-    return F.conv2d(maps, kernel, padding=(0, pad), groups=channels)
+# With u = x + y and v = x - y both terms are (a - b + k) / (a + b + k): luminance with the squared means of u and v for
+# a and b, contrast with their variances.
+
+
+def _ratios(means: Tensor, k1: float, k2: float, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """Luminance and contrast, and their denominators, from the means `[..., (u, v, u^2, v^2), maps, columns]`."""
+    mean, square = means.split(2, dim=2)
+    first = mean * mean
+    terms, below = [], []
+    for values, k in ((first, k1), (square - first, k2)):
+        a, b = values.to(dtype).unbind(2)
+        a = a + k
+        below.append(a + b)
+        terms.append((a - b) / below[-1])
+    return terms, below
+
+
+def _plain_similarity(means: Tensor, k1: float, k2: float, luminance: bool, dtype: torch.dtype) -> Tensor:
+    terms, _ = _ratios(means, k1, k2, dtype)
+    return terms[0] * terms[1] if luminance else terms[1]
+
+
+class _Similarity(torch.autograd.Function):
+    """`_plain_similarity` with a gradient of few operations, which is differentiable itself."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(means: Tensor, k1: float, k2: float, luminance: bool, dtype: torch.dtype) -> Tensor:
+        return _plain_similarity(means, k1, k2, luminance, dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        ctx.save_for_backward(inputs[0])
+        ctx.save_for_forward(inputs[0])
+        ctx.options = inputs[1:]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        return _pulled_back(grad, ctx.saved_tensors[0], *ctx.options), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # noqa: ANN401
+        (means,) = ctx.saved_tensors
+        slope = _pulled_back(torch.ones_like(means[:, :, 0]), means, *ctx.options)
+        return (slope * tangent).sum(dim=2).to(ctx.options[-1])
+
+
+def _pulled_back(grad: Tensor, means: Tensor, k1: float, k2: float, luminance: bool, dtype: torch.dtype) -> Tensor:
+    """Gradient of `_plain_similarity`'s means from that of its result."""
+    (light, contrast), (below_light, below_contrast) = _ratios(means, k1, k2, dtype)
+    ratio = (grad * light if luminance else grad) / below_contrast
+    turned = ratio * contrast
+    by_u, by_v = ratio - turned, -ratio - turned  # of the squares
+    by_mean_u, by_mean_v = -by_u, -by_v
+    if luminance:
+        ratio = grad * contrast / below_light
+        turned = ratio * light
+        by_mean_u, by_mean_v = ratio - turned - by_u, -ratio - turned - by_v
+    twice = 2 * means[:, :, :2].to(dtype)
+    parts = [twice[:, :, 0] * by_mean_u, twice[:, :, 1] * by_mean_v, by_u, by_v]
+    return torch.stack(parts, dim=2).to(means.dtype)
 
 
 def _clamped_power(term: Tensor, exponent: float) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seisfast.similarity import Padding, msssim, ssim
+from seisfast.training.precision import float32_products
 
 UNIFORM = {"sigma": None, "padding": "valid", "sample_covariance": True}
 
@@ -160,11 +161,16 @@ class TestProperties:
     @pytest.mark.gpu
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_tf32_does_not_touch_it(self) -> None:
-        x, y = (maps.float() for maps in rough_maps(2, 1, 64, 64))
-        y = x + 1e-3 * y
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
-            found = ssim(x.cuda(), y.cuda())
-        assert float(found) == pytest.approx(float(ssim(x, y)), abs=1e-5)
+        x = 0.7 + 0.05 * torch.rand(2, 1, 64, 64)
+        y = x + 0.05 * torch.rand_like(x)
+        with float32_products("tf32", torch.device("cuda")):
+            leaf = x.cuda().requires_grad_()
+            found = ssim(leaf, y.cuda())
+            (slope,) = torch.autograd.grad(found, leaf)
+        leaf = x.double().requires_grad_()
+        (expected,) = torch.autograd.grad(ssim(leaf, y.double()), leaf)
+        assert float(found.detach()) == pytest.approx(float(ssim(x.double(), y.double())), abs=1e-5)
+        assert float((slope.cpu() - expected).norm() / expected.norm()) < 1e-4
 
 
 class TestRefusals:
