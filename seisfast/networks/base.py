@@ -79,7 +79,7 @@ class Network(nn.Module):
         """Lay the convolutions' weights out with channels last, which is faster on CPU and CUDA."""
         for parameter in self.parameters():
             if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+                parameter.data = parameter.data.to(memory_format=torch.channels_last)
 
     def _used(self, records: Tensor) -> Tensor:
         """Check geometry and type of the records, and return the samples that the layers see."""
@@ -107,6 +107,27 @@ class Network(nn.Module):
                 f"{type(self).__name__} cannot be trained on this batch: {place} has a single value per "
                 "normalised channel; use a batch of at least 2 models (or eval() to predict one)"
             )
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d` that stays in float32 where oneDNN's bfloat16 kernel gives wrong numbers.
+
+    Seen with torch 2.13 on a processor with AMX: of a strided convolution that leaves one column of a higher
+    map, output and weight gradient are wrong or NaN.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve `[batch, channels, rows, columns]`."""
+        device, stride = x.device.type, self.stride[-1]
+        around = 0 if isinstance(self.padding, str) else 2 * self.padding[-1]
+        columns = (x.shape[-1] + around - self.dilation[-1] * (self.kernel_size[-1] - 1) - 1) // stride + 1
+        narrow = device == "cpu" and stride > 1 and columns == 1
+        if not narrow or not (torch.is_autocast_enabled(device) or x.dtype == torch.bfloat16):
+            return super().forward(x)
+        with torch.autocast(device, enabled=False):
+            bias = None if self.bias is None else self.bias.float()
+            maps: Tensor = self._conv_forward(x.float(), self.weight.float(), bias)
+        return maps.to(torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype)
 
 
 def scaled(channels: int, width: float) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from seisfast.networks.base import Network, centre_crop, halved, scaled
+from seisfast.networks.base import Conv2d, Network, centre_crop, halved, scaled
 
 _SLOPE = 0.2  # of every LeakyReLU
 _LARGEST = 10  # cells a side that the last convolution may take at once
@@ -113,7 +113,7 @@ def conv_block(
     activation: nn.Module | None = None,
 ) -> nn.Module:
     """Convolution, batch normalisation and, unless another is given, LeakyReLU."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding)
+    convolution = Conv2d(inputs, outputs, kernel, stride, padding)
     return _Block(convolution, nn.BatchNorm2d(outputs), activation or nn.LeakyReLU(_SLOPE, inplace=True))
 
 

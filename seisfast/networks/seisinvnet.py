@@ -15,7 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seisfast.networks.base import Network, centre_crop, halved, scaled
+from seisfast import features
+from seisfast.features import TraceLayer
+from seisfast.networks.base import Conv2d, Network, centre_crop, halved, scaled
+from seisfast.networks.fused import NormReLU, runs_fused, settings_of
+from seisfast.reference import features as twins
 
 _DILATIONS = (1, 3, 5, 7)
 
@@ -41,6 +45,8 @@ class SeisInvNet(Network):
         drop: "maps" drops whole feature maps (the paper), "elements" single cells (the released code).
         drop_rate: Probability of dropping, in training.
         time_stride: The network sees every k-th sample, see `Network`.
+        fused: Run on the operators of `seisfast.features`. False takes their plain-torch twins: the same
+            function of the same weights, slower, and twice differentiable.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -64,6 +70,7 @@ class SeisInvNet(Network):
         drop: Literal["maps", "elements"] = "maps",
         drop_rate: float = 0.2,
         time_stride: int = 1,
+        fused: bool = True,
     ) -> None:
         super().__init__(shots, receivers, samples, shape, width, time_stride)
         if drop not in ("maps", "elements"):
@@ -80,6 +87,10 @@ class SeisInvNet(Network):
         )
         self.decoder = _Decoder(shots * receivers, width, side_heads)
         self._put_channels_last()
+        self.fused = fused
+        for module in self.modules():
+            if isinstance(module, (_Neighbourhood, _Generator, NormReLU)):
+                module.fused = fused
 
     def forward(self, records: Tensor) -> Tensor:
         """Predict from records `[batch, shots, time, receivers]`; returns `[batch, 1, nz, nx]` in (0, 1).
@@ -107,6 +118,11 @@ class SeisInvNet(Network):
     def features(self, records: Tensor) -> Tensor:
         """Feature maps of all traces, after dropout: `[batch, shots * receivers, h, w]`."""
         records = self._used(records)
+        if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
+            raise RuntimeError(
+                "SeisInvNet cannot be trained with SyncBatchNorm: its batch norms hold their ReLU, which "
+                "convert_sync_batchnorm drops"
+            )
         values = records.shape[0] * self.shots * math.prod(self.encoder.glob.map_shape)
         self._check_statistics(values, "the global encoder's last layer")
         context, traces = self.encoder(records.transpose(-1, -2).contiguous())
@@ -127,6 +143,14 @@ class SeisInvNet(Network):
             state = {key: value for key, value in state.items() if not key.startswith("decoder.dsn")}
         self.load_state_dict(state)
 
+    def released_state(self) -> dict[str, Tensor]:
+        """The state_dict under the names of the authors' weight files (prefix "module."), for their code.
+
+        Their network has edge heads: made without, this one gives no weights for them, and theirs must be loaded
+        with strict=False.
+        """
+        return {f"module.{key}": value for key, value in self.state_dict().items()}
+
 
 def feature_map_shape(shape: tuple[int, int]) -> tuple[int, int]:
     """(h, w) of a trace's feature map; 8 times that is at least 28 cells more than the model."""
@@ -141,13 +165,15 @@ def _conv(
     padding: int | tuple[int, int] = 0,
     dilation: int = 1,
 ) -> list[nn.Module]:
-    """Convolution, batch normalisation, ReLU."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation)
-    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    """Convolution, batch normalisation with ReLU, and a place for the ReLU of the released tree's numbering."""
+    convolution = Conv2d(inputs, outputs, kernel, stride, padding, dilation)
+    return [convolution, NormReLU(outputs), nn.Identity()]
 
 
 class _Neighbourhood(nn.Module):
-    """Three 5 x 5 convolutions over a shot gather, `[gathers, 1, receivers, time]` to the same shape."""
+    """Three 5 x 5 convolutions over a shot gather, `[..., receivers, time]` to the same shape."""
+
+    fused = True
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -157,12 +183,9 @@ class _Neighbourhood(nn.Module):
         self.conv3 = nn.Conv2d(channels, 1, 5, padding=2)
 
     def forward(self, gathers: Tensor) -> Tensor:
-        for convolution in (self.conv1, self.conv2, self.conv3):
-            # Instance norm over channels, receivers and time together, without scale and shift: a layer norm
-            # of the whole gather. Channels go last because that is how they lie in memory.
-            maps = convolution(gathers).permute(0, 2, 3, 1)
-            gathers = F.layer_norm(maps, maps.shape[1:]).relu_().permute(0, 3, 1, 2)
-        return gathers
+        convolutions = (self.conv1, self.conv2, self.conv3)
+        embed = features.trace_embedding if runs_fused(self, gathers) else twins.trace_embedding
+        return embed(gathers, [c.weight for c in convolutions], [c.bias for c in convolutions if c.bias is not None])
 
 
 class _Global(nn.Module):
@@ -204,21 +227,18 @@ class _Encoder(nn.Module):
         self.glob = _Global(receivers, samples, width)
 
     def forward(self, records: Tensor) -> tuple[Tensor, Tensor]:
-        gathers = records.flatten(0, 1)[:, None]
-        context: Tensor = self.glob(gathers)
-        traces: Tensor = self.neig(gathers)
-        return context.reshape(*records.shape[:2], -1), traces.reshape(records.shape)
+        context: Tensor = self.glob(records.flatten(0, 1)[:, None])
+        traces: Tensor = self.neig(records)
+        return context.reshape(*records.shape[:2], -1), traces
 
 
 class _Generator(nn.Module):
     """The MLP of every trace: its embedding to a feature map; returns `[batch, shots * receivers, h, w]`.
 
-    The embedding is [context of the shot, one-hot shot, one-hot receiver, trace]. It is never written out:
-    the first layer's weight is split by columns, the context's part is applied once per shot, and the one-hot
-    parts are just its columns.
+    The embedding is [context of the shot, one-hot shot, one-hot receiver, trace], see `features.trace_mlp`.
     """
 
-    lin1: nn.Linear
+    fused = True
 
     def __init__(
         self,
@@ -231,8 +251,7 @@ class _Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.map_shape = map_shape
-        self.columns = [context, shots, receivers, samples]
-        sizes = [sum(self.columns), *(scaled(size, width) for size in (1024, 512, 256, 256))]
+        sizes = [context + shots + receivers + samples, *(scaled(size, width) for size in (1024, 512, 256, 256))]
         sizes.append(map_shape[0] * map_shape[1])
         for layer, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
             self.add_module(f"lin{layer}", nn.Linear(inputs, outputs))
@@ -240,17 +259,20 @@ class _Generator(nn.Module):
             self.add_module(f"bn{layer}", nn.BatchNorm1d(shots * receivers))
 
     def forward(self, context: Tensor, traces: Tensor) -> Tensor:
-        features = self._first_layer(context, traces).flatten(1, 2)
-        for layer in range(1, 6):
-            if layer > 1:
-                features = self.get_submodule(f"lin{layer}")(features)
-            features = F.relu(self.get_submodule(f"bn{layer}")(features))
-        return features.reshape(*features.shape[:2], *self.map_shape)
-
-    def _first_layer(self, context: Tensor, traces: Tensor) -> Tensor:
-        of_context, of_shot, of_receiver, of_trace = torch.split(self.lin1.weight, self.columns, dim=1)
-        per_shot = F.linear(context, of_context, self.lin1.bias) + of_shot.t()
-        return F.linear(traces, of_trace) + of_receiver.t() + per_shot[:, :, None]
+        layers, settings = [], set()
+        for k in range(1, 6):
+            linear, norm = self.get_submodule(f"lin{k}"), self.get_submodule(f"bn{k}")
+            assert isinstance(linear, nn.Linear)
+            assert isinstance(norm, nn.BatchNorm1d)
+            settings.add(settings_of(norm))
+            layers.append(
+                TraceLayer(linear.weight, linear.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+            )
+        if len(settings) > 1:
+            raise ValueError(f"generator.bn1 to bn5 must agree in training, momentum and eps, got {sorted(settings)}")
+        training, momentum, eps = settings.pop()
+        mlp = features.trace_mlp if runs_fused(self, traces) else twins.trace_mlp
+        return mlp(context, traces, layers, self.map_shape, training=training, momentum=momentum, eps=eps)
 
 
 class _Decoder(nn.Module):
@@ -273,7 +295,7 @@ class _Decoder(nn.Module):
     @staticmethod
     def _doubling(inputs: int, outputs: int) -> list[nn.Module]:
         up = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)
-        return [up, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), *_conv(outputs, outputs, 3, 1, 1)]
+        return [up, NormReLU(outputs), nn.Identity(), *_conv(outputs, outputs, 3, 1, 1)]
 
     def forward(self, maps: Tensor) -> tuple[Tensor, list[Tensor]]:
         stages = [self.layer1(maps)]
