@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seisfast import metrics
 from seisfast.data import StoredDataset
+from seisfast.data.checks import check_finite
 from seisfast.prediction import Predictor, load
 from seisfast.survey import Survey
 from seisfast.training.checkpoint import replace_file
@@ -133,25 +134,23 @@ def evaluate(
 
     Raises:
         FileNotFoundError: no checkpoint there.
-        ValueError: no network, names of the references, networks or data that do not fit each other, or a
-            data misfit without a survey.
+        ValueError: no network, names of the references, networks or data that do not fit each other, data that are not
+            finite, or a data misfit without a survey; always before a network runs.
     """
     if preset not in metrics.PRESETS:
         raise ValueError(f"preset must be one of {', '.join(metrics.PRESETS)}, got {preset!r}")
     predictors = {name: n if isinstance(n, Predictor) else load(n) for name, n in networks.items()}
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     velocity_range = _check(predictors, dataset, misfit)
+    known = None if training is None else _training_models(training, _geometry(dataset)["shape"])
     truth, predictions = _predict(predictors, dataset, batch_size)
     notes = [
         f"{len(truth)} test models; MAE and MSE in {metrics.PRESETS[preset].error_unit} units "
         f"({velocity_range[0]:g} to {velocity_range[1]:g} m/s), convention {preset!r}."
     ]
-    if training is not None:
-        known = training if isinstance(training, Tensor) else velocities(training)
+    if known is not None:
         for name, reference in ((MEAN_MODEL, mean_model(known)), (PROFILE, depth_profile(known))):
-            if reference.shape != truth.shape[1:]:
-                raise ValueError(
-                    f"training must hold models of {list(truth.shape[1:])} cells, got {list(reference.shape)}"
-                )
             predictions[name] = reference.expand_as(truth)
         notes.append(
             f"References from {len(known)} training models: their mean cell by cell, and their median at "
@@ -264,7 +263,10 @@ def _check(predictors: Mapping[str, Predictor], dataset: Pairs, misfit: int) -> 
         if name in (MEAN_MODEL, PROFILE):
             raise ValueError(f"a network must not be named {name!r}, which is a reference")
         if predictor.geometry != geometry:
-            raise ValueError(f"{name} was trained on {predictor.geometry}, the data have {geometry}")
+            raise ValueError(
+                f"dataset must have the geometry that {name} was trained on, {predictor.geometry}, got {geometry}"
+            )
+    check_finite("dataset", dataset)
     return next(iter(ranges.values()))
 
 
@@ -279,6 +281,12 @@ def _geometry(dataset: Pairs) -> dict[str, Any]:
             "dataset must hold pairs of a record [shots, time, receivers] and a velocity [1, nz, nx], "
             f"got {list(record.shape)} and {list(velocity.shape)}"
         )
+    for k, (other, model) in enumerate(dataset):
+        if other.shape != record.shape or model.shape != velocity.shape:
+            raise ValueError(
+                f"dataset must hold pairs of one geometry, {list(record.shape)} and {list(velocity.shape)}, "
+                f"got {list(other.shape)} and {list(model.shape)} in pair {k}"
+            )
     shots, samples, receivers = record.shape
     return {"shots": shots, "receivers": receivers, "samples": samples, "shape": tuple(velocity.shape[1:])}
 
@@ -299,6 +307,14 @@ def _survey(predictors: Mapping[str, Predictor], dataset: Pairs) -> Survey | Non
     own = dataset.survey if isinstance(dataset, StoredDataset) else None
     known = [own, *(predictor.survey for predictor in predictors.values())]
     return next((survey for survey in known if survey is not None), None)
+
+
+def _training_models(training: Pairs | Tensor, shape: tuple[int, int]) -> Tensor:
+    """The velocities of the training data, `[models, *shape]`; ValueError when they have another shape."""
+    known = _models(training if isinstance(training, Tensor) else velocities(training))
+    if tuple(known.shape[1:]) != tuple(shape):
+        raise ValueError(f"training must hold models of {list(shape)} cells, got {list(known.shape[1:])}")
+    return known
 
 
 def _models(velocity: Tensor) -> Tensor:

@@ -93,8 +93,10 @@ class Predictor:
         if data.shape[0] == 0:
             raise ValueError("records must hold at least one model, got none")
         data = data.to(torch.float32)
-        if not bool(torch.isfinite(data).all()):
-            raise ValueError("records must be finite, got NaN or infinity")
+        finite = torch.isfinite(data).flatten(data.dim() - 3).all(-1)
+        if not bool(finite.all()):
+            first = "" if data.dim() == 3 else f" in model {int((~finite).nonzero()[0])}"
+            raise ValueError(f"records must be finite, got NaN or infinity{first}")
         return data
 
     def _hint(self, data: Tensor) -> str:

@@ -47,6 +47,19 @@ def test_stored_samples(stored: Path) -> None:
     assert torch.equal(dataset[0][0], records[0]), "samples are copies"
 
 
+def test_a_batch_is_its_samples(stored: Path, tmp_path: Path) -> None:
+    dataset = StoredDataset(stored, [3, 24, 11, 0])
+    records, velocity = dataset.read([2, 0, -1])
+    assert records.dtype == velocity.dtype == torch.float32
+    for k, index in enumerate((2, 0, 3)):
+        assert torch.equal(records[k], dataset[index][0])
+        assert torch.equal(velocity[k], dataset[index][1])
+    assert [dataset.where(k) for k in (0, 1, 2)] == [f" (row {r} of data{f}.npy)" for r, f in ((3, 1), (4, 3), (1, 2))]
+    for name in ("data1.npy", "model1.npy"):
+        np.save(tmp_path / name, np.load(stored / name).astype(np.float64))
+    assert torch.equal(StoredDataset(tmp_path).read([3])[0][0], records[1])
+
+
 def test_splits_by_indices(stored: Path) -> None:
     everything = StoredDataset(stored)
     parts = [StoredDataset(stored, part) for part in split(25)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from small_data import SHAPE, SURVEY
-from small_run import parts, stored_and_runs
+from small_run import damaged, parts, stored_and_runs
 
 from seisfast import metrics
 from seisfast.data import StoredDataset
@@ -158,7 +158,7 @@ def test_what_is_refused(folder: Path, predictors: dict[str, Predictor], tmp_pat
     unnamed.mkdir()
     for name in ("data1.npy", "model1.npy"):
         np.save(unnamed / name, np.load(folder / "data" / name)[..., :10, :])
-    with pytest.raises(ValueError, match=r"net was trained on .*'samples': 40.* the data have .*'samples': 10"):
+    with pytest.raises(ValueError, match=r"geometry that net was trained on, .*'samples': 40.*got .*'samples': 10"):
         evaluate({"net": net}, StoredDataset(unnamed))
     checkpoint.save(tmp_path / "bare.pt", {**content, "survey": None})
     for name in ("data1.npy", "model1.npy"):
@@ -178,6 +178,33 @@ def test_single_records_can_be_tested(folder: Path, result: Evaluation) -> None:
         evaluate({"net": run}, [])
     with pytest.raises(ValueError, match="dataset must hold pairs of a record"):
         evaluate({"net": run}, [(test[0][0], test[0][1][0])])
+
+
+def test_data_that_do_not_fit_are_refused_before_a_network_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = parts(folder / "data")[2]
+    run = load(folder / "runs" / "seisinvnet", device="cpu")
+    monkeypatch.setattr(Predictor, "__call__", lambda *_, **__: pytest.fail("a network ran"))
+    pairs = [test[k] for k in range(len(test))]
+    assert len(pairs) == 2
+    for k, what in ((0, "records"), (1, "velocities")):
+        broken = [tuple(part.clone() for part in pair) for pair in pairs]
+        broken[1][k][0, 3] = torch.nan
+        words = f"dataset must hold finite {what}, got NaN or infinity in those of model 1"
+        with pytest.raises(ValueError, match=words):
+            evaluate({"net": run}, broken)
+    damaged(folder / "data", tmp_path / "bad", "data", slice(2, 3))
+    words = r"dataset must hold finite records, .* in those of model 2 \(row 2 of data1\.npy\)"
+    with pytest.raises(ValueError, match=words):
+        evaluate({"net": run}, StoredDataset(tmp_path / "bad"))
+    other = (pairs[1][0][:, :-1], pairs[1][1])
+    with pytest.raises(ValueError, match=r"pairs of one geometry, \[2, 40, 8\] .* got \[2, 39, 8\] .* in pair 1"):
+        evaluate({"net": run}, [pairs[0], other])
+    with pytest.raises(ValueError, match=r"training must hold models of \[20, 24\] cells, got \[9, 9\]"):
+        evaluate({"net": run}, test, training=torch.full((2, 9, 9), 2000.0))
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        evaluate({"net": run}, test, batch_size=0)
 
 
 def test_the_relative_error_leaves_out_a_sample_that_was_never_written() -> None:

@@ -73,7 +73,8 @@ def test_records_that_do_not_fit(predictor: Predictor, records: torch.Tensor) ->
         (records[..., :-1], "= \\[2, 40, 8\\], or a batch"),
         (records[None], "got shape \\[1, 2, 2, 40, 8\\]"),
         (records[:0], "at least one model"),
-        (records.index_fill(2, torch.tensor([7]), torch.nan), "finite, got NaN"),
+        (records.index_fill(2, torch.tensor([7]), torch.nan), "finite, got NaN or infinity in model 0"),
+        (records.index_fill(0, torch.tensor([1]), torch.inf), "finite, got NaN or infinity in model 1"),
         (np.full((2, 40, 8), np.inf), "finite, got NaN or infinity"),
     ]
     for bad, message in wrong:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from seisfast.arguments import rounded_down
 from seisfast.geology import Geology
@@ -56,3 +61,20 @@ def check_epoch(epoch: int, start_batch: int) -> None:
             raise TypeError(f"{name} must be a whole number, got {value!r}")
         if value < 0:
             raise ValueError(f"{name} must be 0 or larger, got {value}")
+
+
+def check_finite(name: str, pairs: Sequence[tuple[Tensor, Tensor]] | Dataset[tuple[Tensor, Tensor]]) -> None:
+    """Check every record and velocity of a dataset, reading it once.
+
+    Args:
+        name: Of the argument, for the message.
+        pairs: A `StoredDataset`, or pairs in memory.
+
+    Raises:
+        ValueError: When one is not finite, with the model.
+    """
+    for k in range(len(pairs)):  # type: ignore[arg-type]  # torch's Dataset does not promise a length
+        for what, values in zip(("records", "velocities"), pairs[k], strict=True):
+            if not bool(torch.isfinite(values).all()):
+                place = pairs.where(k) if hasattr(pairs, "where") else ""
+                raise ValueError(f"{name} must hold finite {what}, got NaN or infinity in those of model {k}{place}")

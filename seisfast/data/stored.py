@@ -86,6 +86,28 @@ class StoredDataset(Dataset[tuple[Tensor, Tensor]]):
         (data, model), row = self._place(index)
         return self._copy(data, row), self._copy(model, row)
 
+    def read(self, indices: Sequence[int], *, pinned: bool = False) -> tuple[Tensor, Tensor]:
+        """A batch: records `[models, shots, time, receivers]` and velocities `[models, 1, nz, nx]`, float32.
+
+        Args:
+            indices: Places in the dataset, as `dataset[i]` takes them.
+            pinned: In memory from which a GPU copies by itself.
+        """
+        shots, samples, receivers = (self.geometry[name] for name in ("shots", "samples", "receivers"))
+        kind: dict[str, Any] = {"dtype": torch.float32, "device": "cpu", "pin_memory": pinned}
+        records = torch.empty(len(indices), shots, samples, receivers, **kind)
+        velocity = torch.empty(len(indices), 1, *self.geometry["shape"], **kind)
+        for k, index in enumerate(indices):
+            (data, model), row = self._place(index)
+            for target, path in ((records, data), (velocity, model)):
+                np.copyto(target[k].numpy(), self._map(path)[row], casting="same_kind")
+        return records, velocity
+
+    def where(self, index: int) -> str:
+        """The row and the file of a model's record, for messages: " (row 3 of data2.npy)"."""
+        (data, _), row = self._place(index)
+        return f" (row {row} of {data.name})"
+
     def velocity(self, index: int) -> Tensor:
         """Velocity `[1, nz, nx]` of one model; its record is not read."""
         (_, model), row = self._place(index)
@@ -171,6 +193,7 @@ def batches(
     epoch: int,
     start_batch: int = 0,
     shuffle: bool = True,
+    pinned: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one epoch, in an order that depends on seed and epoch only.
 
@@ -182,6 +205,7 @@ def batches(
         start_batch: Batches to leave out at the beginning, to go on in the middle of an epoch.
         shuffle: Whether to change the order from epoch to epoch; without it the samples come in their own
             order.
+        pinned: See `StoredDataset.read`.
 
     Returns:
         An iterator over `(records [batch, shots, time, receivers], velocity [batch, 1, nz, nx])`, float32.
@@ -199,11 +223,7 @@ def batches(
 
     def read() -> Iterator[tuple[Tensor, Tensor]]:
         for numbers in torch.split(order, batch_size)[start_batch:]:
-            samples = [dataset[number] for number in numbers.tolist()]
-            yield (
-                torch.stack([record for record, _ in samples]),
-                torch.stack([velocity for _, velocity in samples]),
-            )
+            yield dataset.read(numbers.tolist(), pinned=pinned)
 
     return read()
 

@@ -12,8 +12,7 @@ import torch
 from seisfast import losses, networks
 from seisfast.arguments import positive, whole
 from seisfast.normalization import check_range
-
-PRECISIONS = ("auto", "float32", "bf16")
+from seisfast.training.precision import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,12 @@ class TrainingConfig:
         lr: learning rate of Adam at the start.
         power: the rate falls as (1 - progress) to this power.
         clip: largest norm of the gradient; longer ones are scaled down to it (null: never).
-        precision: "float32", "bf16" (autocast), or "auto": bf16 on a GPU that has it, else float32. (With bf16 on a
-            CPU torch 2.13 was seen to give NaN gradients for convolutions over very small maps; training stops then.)
+        precision: "float32" (exact, on a GPU too), "tf32" (GPUs only: matrix products and convolutions round their
+            factors to ten bits), "bf16" (autocast), or "auto": bf16 on a GPU that has it, else float32. (With bf16 on
+            a CPU torch 2.13 was seen to give NaN gradients for convolutions over very small maps; training stops
+            then.)
+        graph: on a GPU, capture the whole training step as a CUDA graph and replay it, which takes memory for one
+            step more; false launches every operation. The CPU ignores it.
         device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:1".
         seed: start of all random numbers: weights, order of the models, dropout.
         data_transform: "linear" or "log" amplitudes, both scaled to [-1, 1].
@@ -60,6 +63,7 @@ class TrainingConfig:
     power: float = 0.9
     clip: float | None = 1.0
     precision: str = "auto"
+    graph: bool = True
     device: str = "auto"
     seed: int = 0
     data_transform: str = "linear"
@@ -92,6 +96,8 @@ class TrainingConfig:
         for name in ("power", "checkpoint_minutes"):
             if getattr(self, name) != 0:
                 positive(name, getattr(self, name))
+        if not isinstance(self.graph, bool):
+            raise TypeError(f"graph must be True or False, got {self.graph!r}")
         if self.velocity_range is not None:
             limits = check_range("velocity_range", self.velocity_range)
             object.__setattr__(self, "velocity_range", limits)
@@ -134,14 +140,6 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
     return device
-
-
-def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """float32 or bfloat16."""
-    if name == "auto":
-        wide = device.type == "cpu" or not torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.float32 if wide else torch.bfloat16
-    return torch.float32 if name == "float32" else torch.bfloat16
 
 
 def to_yaml(values: Mapping[str, Any], indent: str = "") -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
 from itertools import islice
-from typing import Any, Literal, cast
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from seisfast.data import SimulatedDataset, StoredDataset, batches
+from seisfast.data.checks import check_finite
 from seisfast.networks import Network
 from seisfast.normalization import Normalization
 from seisfast.training.config import TrainingConfig
 
 Dataset = StoredDataset | SimulatedDataset
+_Item = TypeVar("_Item")
 _SAMPLE = 64  # training models from which the range of the records is taken
 
 
@@ -28,6 +33,7 @@ class Feed:
         geometry: shots, receivers, samples and shape (nz, nx).
         models: number of models in an epoch.
         batches: number of batches in an epoch.
+        smallest_batch: models in the smallest of them.
         survey: description of the survey, None when unknown.
         geology: description of the geology, None when unknown.
     """
@@ -46,25 +52,43 @@ class Feed:
         if role == "train" and rest == 1 and whole > 0:
             rest = 0
         self.batches = whole + (rest > 0)
+        self.smallest_batch = rest or self.batch_size
         self.geometry: dict[str, Any] = {**data.geometry, "shape": tuple(data.geometry["shape"])}
         self.survey = None if data.survey is None else data.survey.to_dict()
         self.geology = None if data.geology is None else data.geology.to_dict()
         self._kept: list[tuple[Tensor, Tensor]] | None = None
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int, start: int = 0) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Records `[batch, shots, time, receivers]` and velocities `[batch, 1, nz, nx]` on the device.
+
+        For a GPU a thread reads or simulates the next batch, on a stream of its own, while the device works on this
+        one. Keep a batch until the device is finished with it: its memory then serves the batch after the next.
 
         Args:
             number: of the epoch, from 0.
             start: batches to leave out at the beginning.
         """
-        for records, velocity in islice(self._read(number, start), self.batches - start):
-            yield records.to(self.device, non_blocking=True), velocity.to(self.device, non_blocking=True)
+        read = islice(self._read(number, start), self.batches - start)
+        if self.device.type == "cuda":
+            return ahead(_copied(read, self.device))
+        return ((records.to(self.device), velocity.to(self.device)) for records, velocity in read)
+
+    def check_finite(self) -> None:
+        """Reads everything once, when it is stored.
+
+        Raises:
+            ValueError: records or velocities that are not finite, with the model.
+        """
+        if isinstance(self.data, StoredDataset):
+            check_finite(self.role, self.data)
 
     def _read(self, number: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.data, StoredDataset):
-            shuffle = self.role == "train"
-            return batches(self.data, self.batch_size, seed=self.seed, epoch=number, start_batch=start, shuffle=shuffle)
+            shuffle, pinned = self.role == "train", self.device.type == "cuda"
+            return batches(
+                self.data, self.batch_size, seed=self.seed, epoch=number, start_batch=start, shuffle=shuffle,
+                pinned=pinned,
+            )  # fmt: skip
         if self.role == "train":
             self.data.set_epoch(number, start)
             return iter(self.data)
@@ -74,11 +98,67 @@ class Feed:
         return iter(self._kept)
 
 
+def ahead(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
+    """The items, each made by a thread while its receiver works on the one before.
+
+    What the thread raises is raised where the item was to come. When the receiver stops early, the thread ends after
+    the item that it is making.
+    """
+    queue: Queue[tuple[bool, Any]] = Queue(maxsize=1)
+    stopped = Event()
+
+    def put(more: bool, item: object) -> None:
+        while not stopped.is_set():
+            with suppress(Full):
+                queue.put((more, item), timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    put(True, item)
+                    if stopped.is_set():
+                        return
+            put(False, None)
+        except BaseException as error:  # whatever it is, the receiver must not wait for ever
+            put(False, error)
+
+    thread = Thread(target=make, name="seisfast feed", daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = queue.get()
+            if more:
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
+            del item  # the receiver alone says how long a batch lives
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _copied(
+    items: Iterator[tuple[Tensor, Tensor]], device: torch.device
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Batches on a CUDA device, complete when they are handed over, by way of a stream that nothing else uses."""
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        for batch in items:
+            records, velocity = (part.to(device, non_blocking=True) for part in batch)
+            stream.synchronize()  # this thread waits, not the one that trains
+            yield records, velocity
+
+
 def starting_normalization(feed: Feed, config: TrainingConfig, network: Network) -> Normalization:
     """Units from the configuration, the geology, and the first training records.
 
     Raises:
-        ValueError: neither the configuration nor the data set says which velocities may occur.
+        ValueError: neither the configuration nor the data set says which velocities may occur; records that are
+            constant or not finite.
     """
     limits = config.velocity_range
     if limits is None and feed.geology is not None:
@@ -88,9 +168,12 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network)
             "velocity_range must be given, because this data set does not name its geology (OpenFWI: 1500 to 4500)"
         )
     needed = max(1, _SAMPLE // config.batch_size)
-    sample = [records.cpu() for records, _ in islice(feed.epoch(0), needed)]
+    with closing(feed.epoch(0)) as batches_of_epoch:
+        sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
+    if not bool(torch.isfinite(sample).all()):
+        raise ValueError(f"train must hold finite records, got NaN or infinity in the first {len(sample)} of epoch 1")
     return Normalization.for_records(
-        torch.cat(sample),
+        sample,
         velocity_range=limits,
         transform=cast(Literal["linear", "log"], config.data_transform),
         output_range=network.output_range,

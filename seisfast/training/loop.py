@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,11 +18,13 @@ from torch import Tensor
 from seisfast import losses, networks
 from seisfast.normalization import Normalization
 from seisfast.training import checkpoint
-from seisfast.training.config import TrainingConfig, resolve_device, resolve_precision, to_yaml
+from seisfast.training.config import TrainingConfig, resolve_device, to_yaml
 from seisfast.training.feed import Dataset, Feed, starting_normalization
 from seisfast.training.log import RunLog
+from seisfast.training.precision import float32_products, resolve_precision
 from seisfast.training.progress import Display, StopSignals
 from seisfast.training.resume import check_same_run, saved_run
+from seisfast.training.step import NotFiniteError, StepResult, TrainingStep
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,8 +65,8 @@ def fit(
     The run folder gets best.pt (for prediction), last.pt (to go on), log.jsonl, config.yaml, and a
     tensorboard folder when tensorboard is installed. On the CPU, with the same number of threads, a run that
     was stopped or killed and resumed gives the same network, to the bit, as one that was not, unless
-    `config.minutes` is
-    set: then the learning rate follows the clock.
+    `config.minutes` is set: then the learning rate follows the clock. On a GPU a resumed run goes on with the same
+    models and random numbers, but its sums may be in another order.
 
     Args:
         config: how to train.
@@ -84,19 +88,28 @@ def fit(
         FloatingPointError: a loss or gradient that is not finite, with the batch; last.pt is the last good
             state.
         Interrupted: after Ctrl-C or SIGTERM, once the state is saved.
-        ValueError: training and validation data of different geometry, or a resumed run with other settings.
+        ValueError: training and validation data of different geometry, or that are not finite (training data: in the
+            first models), batches too small to train on, a precision that the device does not have, or a resumed run
+            with other settings.
     """
     run = Path(run_dir)
     device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
     saved = saved_run(run, resume)
     feeds = Feed(train, config, device, "train"), Feed(validation, config, device, "validation")
     if feeds[0].geometry != feeds[1].geometry:
         raise ValueError(f"validation must have the geometry of train, {feeds[0].geometry}, got {feeds[1].geometry}")
     if saved is not None:
         check_same_run(saved, config, feeds[0], normalization)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), StopSignals() as signals:
+    feeds[1].check_finite()
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        float32_products(precision, device),
+        StopSignals() as signals,
+    ):
         torch.manual_seed(config.seed)
         network = _network(config, feeds[0])
+        _check_batches(network, feeds[0])
         if saved is not None:
             normalization = Normalization.from_dict(saved["normalization"])
         elif normalization is None:
@@ -109,7 +122,18 @@ def fit(
         run.mkdir(parents=True, exist_ok=True)
         text = to_yaml({**(settings or {}), **config.to_dict()})
         checkpoint.replace_file(run / "config.yaml", text.encode())
-        return _Run(config, network.to(device), normalization, feeds, run, saved, verbose).train(signals)
+        network.to(device)
+        step = TrainingStep(
+            network,
+            normalization,
+            losses.build(config.loss, **config.loss_options),
+            lr=config.lr,
+            clip=config.clip,
+            mixed=precision == "bf16",
+            graph=config.graph,
+            batch_size=config.batch_size,
+        )
+        return _Run(config, step, feeds, run, saved, verbose).train(signals)
 
 
 class _Run:
@@ -118,27 +142,24 @@ class _Run:
     def __init__(
         self,
         config: TrainingConfig,
-        network: networks.Network,
-        normalization: Normalization,
+        step: TrainingStep,
         feeds: tuple[Feed, Feed],
         run: Path,
         saved: dict[str, Any] | None,
         verbose: bool,
     ) -> None:
-        self.config, self.network, self.normalization, self.run = config, network, normalization, run
+        self.config, self.step, self.run = config, step, run
+        self.network, self.normalization = step.network, step.normalization
         self.train_feed, self.validation_feed = feeds
         self.device = feeds[0].device
-        self.mixed = resolve_precision(config.precision, self.device) == torch.bfloat16
-        self.loss = losses.build(config.loss, **config.loss_options)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
         self.progress = Progress() if saved is None else Progress(**saved["progress"])
         self._started = self._saved_at = time.monotonic()
         self._elapsed_before = self.progress.elapsed
         if saved is None:
             self._save(run / checkpoint.LAST)  # so that even a run killed in its first epoch can go on
         else:
-            network.load_state_dict(saved["model"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            self.network.load_state_dict(saved["model"])
+            step.load_optimizer_state(saved["optimizer"])
             checkpoint.restore_random_state(saved["random"], self.device)
         self.log = RunLog(run, self.progress.epoch)
         budget = config.minutes is not None
@@ -167,41 +188,48 @@ class _Run:
     def _train_epoch(self, signals: StopSignals) -> None:
         self.network.train()
         progress = self.progress
-        for records, velocity in self.train_feed.epoch(progress.epoch, progress.batch):
-            progress.loss_sum += self._step(records, velocity) * len(records)
-            progress.models += len(records)
-            progress.batch += 1
-            progress.step += 1
-            if signals.stop or self._budget_used() >= 1.0:
-                return
-            unsaved = time.monotonic() - self._saved_at
-            if unsaved >= 60.0 * self.config.checkpoint_minutes and progress.batch < self.train_feed.batches:
-                self._save(self.run / checkpoint.LAST)
+        with closing(self.train_feed.epoch(progress.epoch, progress.batch)) as batches:
+            for records, velocity in batches:
+                self._make_step(records, velocity)
+                if signals.stop or self._budget_used() >= 1.0:
+                    break
+                unsaved = time.monotonic() - self._saved_at
+                if unsaved >= 60.0 * self.config.checkpoint_minutes and progress.batch < self.train_feed.batches:
+                    self._settle()
+                    self._save(self.run / checkpoint.LAST)
+        self._settle()
 
-    def _step(self, records: Tensor, velocity: Tensor) -> float:
-        """One update of the weights; returns the loss of the batch."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        prediction = self._predict(records)
-        loss: Tensor = self.loss(prediction, self.normalization.unit_velocity(velocity))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self._stop_not_finite("loss", value, records, velocity)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip = math.inf if self.config.clip is None else self.config.clip
-        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip))
-        if not math.isfinite(norm):
-            self._stop_not_finite("gradient", norm, records, velocity)
-        self.optimizer.step()
-        self.display.update(self._elapsed() if self.config.minutes is not None else self.progress.step + 1, value)
-        return value
+    def _make_step(self, records: Tensor, velocity: Tensor) -> None:
+        """One update of the weights, and the results that are known by then."""
+        self.step.learning_rate = self._learning_rate()
+        with self._stopping_at_nan():
+            results = self.step(records, velocity, self.progress.batch + 1)
+        self.progress.batch += 1
+        self.progress.step += 1
+        self._count(results)
 
-    def _predict(self, records: Tensor) -> Tensor:
-        """Maps in [0, 1], float32, `[batch, 1, nz, nx]`."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            output = self.network(self.normalization.encode_records(records))
-        return self.normalization.output_to_unit(output.float())
+    def _settle(self) -> None:
+        """Reads what steps have left on the device, so that nothing is saved, or measured, that is not finite."""
+        with self._stopping_at_nan():
+            results = self.step.finish()
+        self._count(results)
+
+    def _count(self, results: list[StepResult]) -> None:
+        for result in results:
+            self.progress.loss_sum += result.loss * result.models
+            self.progress.models += result.models
+            done = self._elapsed() if self.config.minutes is not None else self.progress.step
+            self.display.update(done, result.loss)
+
+    @contextmanager
+    def _stopping_at_nan(self) -> Iterator[None]:
+        try:
+            yield
+        except NotFiniteError as error:
+            raise FloatingPointError(
+                f"the {error.what} is {error.value} in epoch {self.progress.epoch + 1}, batch {error.number} of "
+                f"{self.train_feed.batches}; {error.reason}; {self._last_good()}"
+            ) from None
 
     def _validate(self) -> tuple[float, float]:
         """Mean loss, and mean absolute error in m/s, over the validation models."""
@@ -211,9 +239,9 @@ class _Run:
         low, high = self.normalization.velocity_range
         with torch.inference_mode():
             for records, velocity in self.validation_feed.epoch(0, 0):
-                prediction = self._predict(records)
+                prediction = self.step.predict(records)
                 target = self.normalization.unit_velocity(velocity)
-                loss_sum += float(self.loss(prediction, target)) * len(records)
+                loss_sum += float(self.step.loss(prediction, target)) * len(records)
                 error_sum += float((prediction - target).abs().mean()) * len(records)
                 count += len(records)
         return loss_sum / count, error_sum / count * (high - low)
@@ -237,7 +265,7 @@ class _Run:
             "train_loss": progress.loss_sum / progress.models,
             "validation_loss": loss,
             "validation_mae": error,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self.step.learning_rate,
             "elapsed": round(self._elapsed(), 3),
         }
         self.log.append(row)
@@ -259,18 +287,6 @@ class _Run:
         where = f"epoch {self.progress.epoch + 1}, after batch {self.progress.batch} of {self.train_feed.batches}"
         path = self.run / checkpoint.LAST
         raise Interrupted(f"stopped in {where}; saved in {path}, resume goes on from there", path)
-
-    def _stop_not_finite(self, what: str, value: float, records: Tensor, velocity: Tensor) -> None:
-        if not bool(torch.isfinite(records).all()):
-            reason = "its records hold NaN or infinity: check the data"
-        elif not bool(torch.isfinite(velocity).all()):
-            reason = "its velocities hold NaN or infinity: check the data"
-        else:
-            reason = "the data are finite, so training diverged: lower lr or clip"
-        raise FloatingPointError(
-            f"the {what} is {value} in epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1} of "
-            f"{self.train_feed.batches}; {reason}; {self._last_good()}"
-        )
 
     def _last_good(self) -> str:
         return f"the last good state is {self.run / checkpoint.LAST}"
@@ -311,7 +327,7 @@ class _Run:
             "epoch": self.progress.epoch,
         }  # fmt: skip
         if path.name == checkpoint.LAST:
-            content["optimizer"] = self.optimizer.state_dict()
+            content["optimizer"] = self.step.optimizer_state()
             content["progress"] = asdict(self.progress)
             content["random"] = checkpoint.random_state(self.device)
             content["train_models"] = self.train_feed.models
@@ -324,6 +340,27 @@ def _network(config: TrainingConfig, feed: Feed) -> networks.Network:
         return networks.build(config.network, **feed.geometry, **config.network_options)
     except TypeError as error:
         raise ValueError(f"network_options do not fit {config.network}: {error}") from None
+
+
+def _check_batches(network: networks.Network, feed: Feed) -> None:
+    """Tries a batch of one model on a copy of the network without data.
+
+    Raises:
+        ValueError: batch normalisation would see a single value per channel.
+    """
+    if feed.smallest_batch > 1:
+        return
+    tried = copy.deepcopy(network).to("meta").train()
+    for module in tried.modules():
+        if hasattr(module, "fused"):
+            setattr(module, "fused", False)  # noqa: B010 - without data only plain torch runs
+    g = feed.geometry
+    records = torch.empty(1, g["shots"], g["samples"], g["receivers"], device="meta")
+    try:
+        tried(records)
+    except ValueError as error:
+        what = "batch_size 1" if feed.batch_size == 1 else "a train set of 1 model"
+        raise ValueError(f"batch_size and train must give batches of at least 2 models, got {what}: {error}") from None
 
 
 def _clock(seconds: float) -> str:

@@ -12,7 +12,7 @@ from seisfast.training.feed import Feed
 from seisfast.training.log import LOG_NAME
 
 # What a resumed run may change: none of these alters what the finished part of the run has computed.
-_CHANGEABLE = ("epochs", "minutes", "device", "checkpoint_minutes")
+_CHANGEABLE = ("epochs", "minutes", "device", "graph", "checkpoint_minutes")
 
 
 def saved_run(run: Path, resume: bool | Literal["auto"]) -> dict[str, Any] | None:

@@ -1,0 +1,327 @@
+"""One training step: forward, loss, backward, clipping and Adam; on CUDA captured once and replayed.
+
+On the CPU every step is checked before it changes a weight. On CUDA nothing inside a step waits for the device: loss
+and gradient norm are read one step late, while the device works on the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seisfast.losses import Loss
+from seisfast.networks import Network
+from seisfast.normalization import Normalization
+
+WARM_UP = 3  # eager steps before the capture, so that every library has its buffers and choices
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or gradient that is not finite.
+
+    Attributes:
+        what: "loss" or "gradient".
+        value: NaN or infinity.
+        number: of the batch, as the step was told.
+        reason: what to look at.
+    """
+
+    def __init__(self, what: str, value: float, number: int, reason: str) -> None:
+        super().__init__(f"the {what} is {value} in batch {number}; {reason}")
+        self.what, self.value, self.number, self.reason = what, value, number, reason
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a finished step found.
+
+    Attributes:
+        number: of the batch, as the step was told.
+        models: in the batch.
+        loss: its loss.
+    """
+
+    number: int
+    models: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A step that was launched but not read: `values` are its loss and gradient norm, on the host after `ready`.
+
+    The batch is kept so that it can be blamed, and so that its memory is not used again before the device has read it.
+    """
+
+    number: int
+    records: Tensor
+    velocity: Tensor
+    values: Tensor
+    ready: torch.cuda.Event | None
+
+
+@dataclass
+class _Graph:
+    """A captured step and the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    records: Tensor
+    velocity: Tensor
+    values: Tensor
+
+
+class TrainingStep:
+    """Updates a network's weights batch by batch.
+
+    Args:
+        network: in training mode while steps are made, on its device.
+        normalization: units of its input and output.
+        loss: of predictions and targets in [0, 1], `[batch, 1, nz, nx]`.
+        clip: largest norm of the gradient, None for no limit.
+        mixed: run the network under autocast to bfloat16.
+        graph: on CUDA, capture the step of a batch of `batch_size` models after three eager ones, and replay it.
+            Batches of other sizes run eagerly. A step that cannot be captured stays eager, with one warning.
+        batch_size: models in a full batch.
+        late: read results one step late; None means on CUDA.
+
+    Attributes:
+        optimizer: fused Adam; on CUDA with the learning rate in a tensor on the device.
+        learning_rate: of the next step.
+        captured: whether steps are replayed from a CUDA graph.
+
+    A replay draws dropout's random numbers from torch's generator, as an eager step does; what it draws is counted
+    in the generator's state, so that a resumed run goes on with the next ones.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        normalization: Normalization,
+        loss: Loss,
+        *,
+        lr: float,
+        clip: float | None = None,
+        mixed: bool = False,
+        graph: bool = True,
+        batch_size: int = 0,
+        late: bool | None = None,
+    ) -> None:
+        self.network, self.normalization, self.loss = network, normalization, loss
+        self.device = next(network.parameters()).device
+        self.clip = math.inf if clip is None else clip
+        self.mixed, self.batch_size = mixed, batch_size
+        self.late = self.device.type == "cuda" if late is None else late
+        self.learning_rate = lr
+        if self.device.type == "cuda":
+            rate = torch.tensor(lr, device=self.device)
+            self.optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+            self._side = torch.cuda.Stream(self.device)
+        else:
+            self.optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
+        self._graphs = graph and self.device.type == "cuda"
+        self._graph: _Graph | None = None
+        self._warmed = 0
+        self._pending: _Pending | None = None
+        self._places: list[Tensor] = []
+
+    @property
+    def captured(self) -> bool:  # noqa: D102 - among the attributes
+        return self._graph is not None
+
+    def predict(self, records: Tensor) -> Tensor:
+        """Maps in [0, 1], float32, `[batch, 1, nz, nx]`, from raw records `[batch, shots, time, receivers]`."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            output = self.network(self.normalization.encode_records(records))
+        return self.normalization.output_to_unit(output.float())
+
+    def objective(self, records: Tensor, velocity: Tensor) -> Tensor:
+        """The loss, a scalar, of raw records and velocities in m/s."""
+        return self.loss(self.predict(records), self.normalization.unit_velocity(velocity))
+
+    def __call__(self, records: Tensor, velocity: Tensor, number: int = 0) -> list[StepResult]:
+        """Makes one step.
+
+        Args:
+            records: raw records `[batch, shots, time, receivers]`, on the network's device.
+            velocity: m/s, `[batch, 1, nz, nx]`, there too.
+            number: of the batch, for results and errors.
+
+        Returns:
+            The results that are known now: this step's, or when they are read late the step's before, if any.
+
+        Raises:
+            NotFiniteError: a loss or gradient of a result that was to be returned. If it is read late, the weights are
+                already spoilt.
+        """
+        rate = self.optimizer.param_groups[0]["lr"]
+        if isinstance(rate, Tensor):
+            rate.fill_(self.learning_rate)
+        else:
+            self.optimizer.param_groups[0]["lr"] = self.learning_rate
+        if not self.late:
+            return [self._checked(records, velocity, number)]
+        values = self._launch(records, velocity)
+        before, self._pending = self._pending, self._fetch(values, records, velocity, number)
+        return [] if before is None else [self._read(before)]
+
+    def finish(self) -> list[StepResult]:
+        """Results that were not returned yet; call it before weights are used or saved.
+
+        Raises:
+            NotFiniteError: see `__call__`.
+        """
+        before, self._pending = self._pending, None
+        return [] if before is None else [self._read(before)]
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The optimiser's state_dict with a plain number for the learning rate, for any device."""
+        state = self.optimizer.state_dict()
+        plain = {"lr": self.learning_rate, "fused": None, "capturable": False}
+        return {**state, "param_groups": [{**group, **plain} for group in state["param_groups"]]}
+
+    def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Undoes `optimizer_state`, on this device; before the first step."""
+        own = self.optimizer.param_groups[0]
+        kept = {name: own[name] for name in ("lr", "fused", "capturable")}
+        groups = [{**group, **kept} for group in state["param_groups"]]
+        self.learning_rate = state["param_groups"][0]["lr"]
+        self.optimizer.load_state_dict({**state, "param_groups": groups})
+        for parameter, moments in self.optimizer.state.items():  # fused Adam goes through memory, not by strides
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(parameter).copy_(moments[name])
+
+    def _checked(self, records: Tensor, velocity: Tensor, number: int) -> StepResult:
+        """A step that stops at the first number that is not finite."""
+        found = 0.0
+
+        def check(what: str, value: Tensor) -> None:
+            nonlocal found
+            plain = float(value)
+            if not math.isfinite(plain):
+                raise NotFiniteError(what, plain, number, _reason(records, velocity))
+            found = plain if what == "loss" else found
+
+        self._update(records, velocity, check)
+        return StepResult(number, len(records), found)
+
+    def _update(self, records: Tensor, velocity: Tensor, check: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        """The step itself; returns loss and norm of the gradient, `[2]`, on the device."""
+        loss = self.objective(records, velocity)
+        if check is not None:
+            check("loss", loss.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        if check is not None:
+            check("gradient", norm)
+        self.optimizer.step()
+        return torch.stack([loss.detach(), norm])
+
+    def _launch(self, records: Tensor, velocity: Tensor) -> Tensor:
+        """A step by replay, or eagerly; a capture comes in between when its time has come."""
+        if not self._graphs or len(records) != self.batch_size:
+            return self._update(records, velocity)
+        if self._warmed < WARM_UP:
+            self._warmed += 1
+            here = torch.cuda.current_stream(self.device)
+            self._side.wait_stream(here)
+            with torch.cuda.stream(self._side):
+                values = self._update(records, velocity)
+            here.wait_stream(self._side)
+            return values
+        if self._graph is None:
+            self._graph = self._capture(records, velocity)
+        if self._graph is None:
+            return self._update(records, velocity)
+        self._graph.records.copy_(records, non_blocking=True)
+        self._graph.velocity.copy_(velocity, non_blocking=True)
+        self._graph.graph.replay()
+        return self._graph.values
+
+    def _capture(self, records: Tensor, velocity: Tensor) -> _Graph | None:
+        """The graph of a step of this shape, which is not run yet; None, with a warning, if it cannot be captured."""
+        inputs = torch.empty_like(records), torch.empty_like(velocity)
+        self.optimizer.zero_grad(set_to_none=True)  # so that the gradients get places of the graph's own
+        try:
+            with _restored_after_failure(self.device), _capturable(self.optimizer):
+                graph = torch.cuda.CUDAGraph()
+                # Other threads may prepare batches meanwhile: only what this one does counts.
+                with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
+                    values = self._update(*inputs)
+        except RuntimeError as error:
+            self._graphs = False
+            self.optimizer.zero_grad(set_to_none=True)
+            cause = error.__context__ or error  # ending a capture that broke raises once more
+            reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+            warnings.warn(
+                f"the training step could not be captured as a CUDA graph and runs eagerly: {reason}", stacklevel=2
+            )
+            return None
+        return _Graph(graph, *inputs, values)
+
+    def _fetch(self, values: Tensor, records: Tensor, velocity: Tensor, number: int) -> _Pending:
+        """Starts the copy of a step's values to the host, into one of two places that take turns."""
+        if values.device.type != "cuda":
+            return _Pending(number, records, velocity, values, None)
+        if not self._places:
+            self._places = [torch.empty(2, pin_memory=True) for _ in range(2)]
+        self._places.reverse()
+        self._places[0].copy_(values, non_blocking=True)
+        ready = torch.cuda.Event()
+        ready.record(torch.cuda.current_stream(self.device))
+        return _Pending(number, records, velocity, self._places[0], ready)
+
+    @staticmethod
+    def _read(pending: _Pending) -> StepResult:
+        if pending.ready is not None:
+            pending.ready.synchronize()
+        loss, norm = pending.values.tolist()
+        for what, value in (("loss", loss), ("gradient", norm)):
+            if not math.isfinite(value):
+                reason = _reason(pending.records, pending.velocity)
+                raise NotFiniteError(what, value, pending.number, reason)
+        return StepResult(pending.number, len(pending.records), loss)
+
+
+def _reason(records: Tensor, velocity: Tensor) -> str:
+    if not bool(torch.isfinite(records).all()):
+        return "its records hold NaN or infinity: check the data"
+    if not bool(torch.isfinite(velocity).all()):
+        return "its velocities hold NaN or infinity: check the data"
+    return "the data are finite, so training diverged: lower lr or clip"
+
+
+@contextlib.contextmanager
+def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Lets Adam be captured in here only: it warns about eager steps with this setting, which changes none of them."""
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group in optimizer.param_groups:
+            group["capturable"] = False
+
+
+@contextlib.contextmanager
+def _restored_after_failure(device: torch.device) -> Iterator[None]:
+    """Takes back what a capture that breaks leaves behind: its stream, and a generator that waits for its end."""
+    with torch.cuda.device(device):
+        stream = torch.cuda.current_stream()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        state = generator.get_state()
+        try:
+            yield
+        except RuntimeError:
+            torch.cuda.set_stream(stream)
+            fresh = torch.Generator(device)
+            fresh.set_state(state)
+            generator.graphsafe_set_state(fresh.graphsafe_get_state())
+            raise

@@ -1,0 +1,228 @@
+"""Training runs that stop and go on: killed, interrupted, lengthened; and what a resumed run may not change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_data import write_stored
+from small_run import assert_same_run, damaged, endless, parts, small_config, with_loss
+from torch import Tensor
+
+from seisfast.data import StoredDataset
+from seisfast.normalization import Normalization
+from seisfast.training import Interrupted, checkpoint, fit, read_log
+from seisfast.training.progress import StopSignals
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stored(tmp_path_factory.mktemp("stored"))
+
+
+@pytest.fixture
+def data(folder: Path) -> tuple[StoredDataset, StoredDataset]:
+    return parts(folder)[:2]
+
+
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from small_run import endless, parts, small_config
+from pathlib import Path
+from seisfast.training import fit
+data = parts(Path(sys.argv[2]))[:2] if sys.argv[4] == "stored" else (endless(), endless(6, seed=1))
+fit(small_config(epochs=12, checkpoint_minutes=0.0), *data, sys.argv[3], resume="auto", verbose=False)
+"""
+
+
+@pytest.mark.parametrize("kind", ["stored", "simulated"])
+def test_a_killed_run_goes_on_to_the_same_bits(kind: str, folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    arguments = [sys.executable, "-c", CHILD, str(ROOT / "tests"), str(folder), str(run), kind]
+    child = subprocess.Popen(arguments, cwd=ROOT)
+    try:
+        wait_for(lambda: (run / "log.jsonl").exists() and len(read_log(run)) >= 2)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL, "the child ended before it could be killed"
+    assert len(read_log(run)) < 12
+    train, validation = parts(folder)[:2] if kind == "stored" else (endless(), endless(6, seed=1))
+    config = small_config(epochs=12, checkpoint_minutes=0.0)
+    fit(config, train, validation, run, resume=True, verbose=False)
+    fit(config, train, validation, tmp_path / "whole", verbose=False)
+    assert [row["epoch"] for row in read_log(run)] == list(range(1, 13))
+    assert_same_run(run, tmp_path / "whole")
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_in_the_middle_of_an_epoch(
+    number: signal.Signals,
+    data: tuple[StoredDataset, StoredDataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(loss: Tensor) -> Tensor:
+        os.kill(os.getpid(), number)
+        return loss
+
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        with_loss(patch, 6, stop)
+        with pytest.raises(Interrupted, match="stopped in epoch 2, after batch 2 of 4") as caught:
+            fit(small_config(epochs=3), *data, tmp_path / "run", verbose=False)
+    assert signal.getsignal(number) == before
+    assert caught.value.checkpoint == tmp_path / "run" / "last.pt"
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["progress"]["batch"] == 2
+    fit(small_config(epochs=3), *data, tmp_path / "run", resume="auto", verbose=False)
+    fit(small_config(epochs=3), *data, tmp_path / "whole", verbose=False)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_stop_in_the_last_batch_of_an_epoch_finishes_the_epoch(
+    data: tuple[StoredDataset, StoredDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(loss: Tensor) -> Tensor:
+        os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    with monkeypatch.context() as patch:
+        with_loss(patch, 4, stop)
+        with pytest.raises(Interrupted, match="stopped in epoch 2, after batch 0"):
+            fit(small_config(epochs=2), *data, tmp_path / "run", verbose=False)
+    assert len(read_log(tmp_path / "run")) == 1
+    fit(small_config(epochs=2), *data, tmp_path / "run", resume=True, verbose=False)
+    fit(small_config(epochs=2), *data, tmp_path / "whole", verbose=False)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_second_ctrl_c_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.stop
+        assert "Ctrl-C again" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_training_outside_the_main_thread(data: tuple[StoredDataset, StoredDataset], tmp_path: Path) -> None:
+    thread = threading.Thread(target=fit, args=(small_config(epochs=1), *data, tmp_path / "run"))
+    thread.start()
+    thread.join()
+    assert (tmp_path / "run" / "best.pt").is_file()
+
+
+def test_a_finished_run_is_not_trained_again_but_can_be_lengthened(
+    data: tuple[StoredDataset, StoredDataset], tmp_path: Path
+) -> None:
+    fit(small_config(epochs=1), *data, tmp_path / "run", verbose=False)
+    written = (tmp_path / "run" / "last.pt").read_bytes()
+    fit(small_config(epochs=1), *data, tmp_path / "run", resume="auto", verbose=False)
+    assert (tmp_path / "run" / "last.pt").read_bytes() == written
+    fit(small_config(epochs=2), *data, tmp_path / "run", resume=True, verbose=False)
+    assert [row["epoch"] for row in read_log(tmp_path / "run")] == [1, 2]
+
+
+def test_an_epoch_that_was_logged_but_not_saved_is_not_logged_twice(
+    data: tuple[StoredDataset, StoredDataset], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fit(small_config(epochs=1), *data, run, verbose=False)
+    with (run / "log.jsonl").open("a") as log:
+        log.write(json.dumps({**read_log(run)[0], "epoch": 2}) + "\n" + '{"epoch": 3, "st')
+    fit(small_config(epochs=2), *data, run, resume=True, verbose=False)
+    rows = read_log(run)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[1]["step"] == 2 * rows[0]["step"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 1.0}, "lr was 0.001 and is 1.0"),
+        ({"seed": 3, "batch_size": 5}, "batch_size was 6 and is 5, seed was 0 and is 3"),
+        ({"network": "convbaseline"}, "network was 'seisinvnet' and is 'convbaseline'"),
+        ({"network_options": {"width": 0.2}}, "network_options was"),
+        ({"minutes": 1.0}, "keeps its kind of schedule"),
+    ],
+)
+def test_a_resumed_run_keeps_its_settings(
+    changes: dict[str, Any], message: str, data: tuple[StoredDataset, StoredDataset], tmp_path: Path
+) -> None:
+    fit(small_config(epochs=1), *data, tmp_path / "run", verbose=False)
+    with pytest.raises(ValueError, match=message):
+        fit(small_config(**{"epochs": 2, **changes}), *data, tmp_path / "run", resume=True, verbose=False)
+
+
+def test_a_resumed_run_may_change_how_it_runs_and_a_run_of_before_may_go_on(
+    data: tuple[StoredDataset, StoredDataset], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    fit(small_config(epochs=1), *data, run, verbose=False)
+    content = checkpoint.load(run / "last.pt")
+    del content["config"]["graph"]  # as versions wrote it that had no such choice
+    checkpoint.save(run / "last.pt", content)
+    fit(small_config(epochs=2, graph=False, checkpoint_minutes=0.0), *data, run, resume=True, verbose=False)
+    assert [row["epoch"] for row in read_log(run)] == [1, 2]
+
+
+def test_a_resumed_run_keeps_its_data_and_units(
+    data: tuple[StoredDataset, StoredDataset], folder: Path, tmp_path: Path
+) -> None:
+    config, run = small_config(epochs=1), tmp_path / "run"
+    fit(config, *data, run, verbose=False)
+    with pytest.raises(ValueError, match=r"needs its training data \(21 models"):
+        fit(config, StoredDataset(folder, range(9)), data[1], run, resume=True, verbose=False)
+    unnamed = StoredDataset(damaged(folder, tmp_path / "copy", "neither", slice(0)), range(21))
+    with pytest.raises(ValueError, match="and another survey"):
+        fit(config, unnamed, data[1], run, resume=True, verbose=False)
+    other = Normalization(data_range=(-1.0, 1.0))
+    with pytest.raises(ValueError, match="keeps its normalization"):
+        fit(config, *data, run, normalization=other, resume=True, verbose=False)
+
+
+def test_where_a_run_may_begin(data: tuple[StoredDataset, StoredDataset], tmp_path: Path) -> None:
+    config = small_config(epochs=1)
+    fit(config, *data, tmp_path / "run", verbose=False)
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        fit(config, *data, tmp_path / "run", verbose=False)
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        fit(config, *data, tmp_path / "new", resume=True, verbose=False)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match=r'resume must be True, False or "auto"'):
+        fit(config, *data, tmp_path / "new", resume="yes", verbose=False)  # type: ignore[arg-type]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="run_dir must be a folder"):
+        fit(config, *data, tmp_path / "file", verbose=False)
+    (tmp_path / "run" / "last.pt").unlink()
+    with pytest.raises(FileExistsError, match="holds the log of a run"):
+        fit(config, *data, tmp_path / "run", resume="auto", verbose=False)
