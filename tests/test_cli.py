@@ -49,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(made / "record.npy", np.load(made / "data" / "data3.npy")[0])
     np.save(made / "model.npy", np.load(made / "data" / "model3.npy")[0, 0])
     np.save(made / "turned.npy", np.load(made / "data" / "data3.npy")[0].transpose(0, 2, 1))
+    np.save(made / "holes.npy", np.full((2, 40, 8), np.nan))
     np.save(made / "words.npy", np.array(["a", "b"]))
     (made / "text.npy").write_text("not an array")
     (made / "survey.json").write_text(json.dumps(SURVEY.to_dict()))
@@ -240,6 +241,26 @@ def test_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / "new" / "model.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_feature_maps_by_receiver_group(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder / "runs" / "seisinvnet"
+    pictures: dict[str, tuple[list[object], int]] = {
+        "test.png": (["--data", folder / "data"], 2),
+        "train.png": (["--data", folder / "data", "--split", "train", "--count", 3, "--batch_size", 2], 3),
+        "all.png": (["--data", folder / "data", "--split", "all", "--cmap", "magma"], 25),
+        "records.png": (["--data", folder / "records.npy", "--count", 4, "--device", "cpu"], 4),
+        "record.png": (["--data", folder / "record.npy", "--title", "One"], 1),
+    }
+    for name, (options, models) in pictures.items():
+        text = ok(capsys, "plot", "features", "--checkpoint", run, *options, "--output", tmp_path / name)
+        assert png(tmp_path / name)
+        assert text.endswith(f"{tmp_path / name}\n")
+        rows = [[float(share) for share in re.findall(r"([\d.]+) %", line)] for line in text.splitlines()[2:6]]
+        assert all(len(row) == 4 and sum(row) == pytest.approx(100.0, abs=0.25) for row in rows)
+        assert f"mean of {models} model" in text
+    ok(capsys, "plot", "--checkpoint", run / "last.pt", "--data", folder / "data", "--output", tmp_path / "a.pdf",
+       "features")  # fmt: skip
+
+
 def test_one_model_over_any_survey(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "d.npy"
     for name, shape in (("model", (2, 40, 8)), ("models", (5, 2, 40, 8))):
@@ -373,8 +394,33 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--records {f}/model.npy", r"must hold \[shots, time, receivers\]"),
         ("--records {f}/record.npy --shots 7", "shots must lie between 0 and 1"),
         ("--runs {f}/data", "no training log"),
+        ("maps", "invalid choice: 'maps'"),
+    ],
+    "plot features --output {t}/a.png": [
+        ("--data {f}/data", "--checkpoint is needed"),
+        ("--checkpoint {f}/runs/seisinvnet", "--data is needed"),
+        ("--checkpoint {f}/runs --data {f}/data", "there is no checkpoint at"),
+        ("--checkpoint {f}/runs/convbaseline --data {f}/data", "need SeisInvNet, .* holds a ConvBaseline"),
+        ("--velocity {f}/model.npy", "takes --checkpoint and --data, not --velocity"),
+        ("--profiles", "takes --checkpoint and --data, not --profiles"),
+    ],
+    "plot features --checkpoint {f}/runs/seisinvnet --output {t}/a.png": [
+        ("--data {f}/nowhere.npy", "--data: there is no file"),
+        ("--data {f}/text.npy", "text.npy is not a .npy array"),
+        ("--data {f}/turned.npy", "in another order"),
+        ("--data {f}/model.npy", r"must hold \[shots, time, receivers\] or a batch"),
+        ("--data {f}/holes.npy", "records must be finite"),
+        ("--data {f}/records.npy --split test", "--split belongs to --data that is a folder"),
+        ("--data {f}/records.npy --count 6", "--count must be at most the 5 models of .*records.npy, got 6"),
+        ("--data {f}/data --count 3", "--count must be at most the 2 models of the test part of .*data, got 3"),
+        ("--data {f}/data --count 0", "--count must be at least 1, got 0"),
+        ("--data {f}/data --count some", "--count: not a valid value: some"),
+        ("--data {f}/data --batch_size 0", "--batch_size must be at least 1, got 0"),
+        ("--data {f}/data --split some", "--split: not a valid value: some"),
+        ("--data {f}/data --cmap nosuch", "no colour map 'nosuch'"),
     ],
     "plot --velocity {f}/model.npy": [
+        ("--output {t}/a.png --checkpoint {f}/runs/seisinvnet", "--checkpoint belongs to the feature maps"),
         ("", "--output is needed"),
         ("--output {t}/a.gif", "must end in .png, .pdf or .svg"),
     ],

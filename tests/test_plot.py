@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from small_data import SHAPE, SURVEY, small_survey
 
-from seisfast import plot
+from seisfast import Survey, plot
+from seisfast.sensitivity import Sensitivity, activation_shares, receiver_groups
 
 mpl.use("Agg")
 from matplotlib import pyplot
@@ -151,6 +152,51 @@ def test_loss_curves_of_runs(tmp_path: Path) -> None:
     assert (list(best.get_xdata()), list(best.get_ydata())) == ([1.0], [1.1])
     negative = plot.losses(write_log(tmp_path / "c", [-0.5, -0.6]))
     assert (negative.get_yscale(), negative.get_xlabel()) == ("linear", "Epoch")
+
+
+def sensitivity(survey: Survey | None, active: int = 4) -> Sensitivity:
+    """Maps of which the first ones are active in one column of cells each, and everywhere outside the model."""
+    maps = torch.full((4, 6, 7), 9.0, dtype=torch.float64)
+    maps[:, 1:5, 2:5] = 0.0
+    for k in range(active):
+        maps[k, 1:5, (2, 3, 3, 4)[k]] = k + 1.0
+    return Sensitivity(maps, activation_shares(maps, SHAPE), receiver_groups(survey, 2, 8), SHAPE, 5, survey)
+
+
+def test_feature_maps_lie_on_the_axes_of_the_model() -> None:
+    found = sensitivity(SURVEY)
+    figure = plot.features(found, cmap="magma", title="Maps")
+    above, below, (bar,) = figure.axes[:4], figure.axes[4:8], figure.axes[8:]
+    assert [ax.get_title() for ax in above] == [
+        "Left\nreceivers at 0 to 30 m",
+        "Middle-left\nreceivers at 60 to 90 m",
+        "Middle-right\nreceivers at 120 to 150 m",
+        "Right\nreceivers at 180 to 210 m",
+    ]
+    for k, (ax, shares) in enumerate(zip(above, below, strict=True)):
+        for image in ax.images:  # 56 x 48 cells of 10 m around 24 x 20
+            assert tuple(image.get_extent()) == (-165.0, 395.0, 335.0, -145.0)
+            assert image.get_clim() == (0.0, 4.0), "one scale, of the cells inside the model"
+            np.testing.assert_array_equal(image.get_array(), found.maps[k].numpy())
+        assert ax.images[-1].get_cmap().name == "magma"
+        (outline,) = ax.patches
+        assert outline.get_bbox().bounds == (-5.0, -5.0, 240.0, 200.0)
+        assert [line.get_xdata()[0] for line in ax.lines] == [55.0, 115.0, 175.0]
+        (receivers,) = ax.collections
+        np.testing.assert_array_equal(receivers.get_offsets(), [[60.0 * k, 10.0], [60.0 * k + 30.0, 10.0]])
+        assert [bar.get_x() for bar in shares.patches] == [-5.0, 55.0, 115.0, 175.0]
+        np.testing.assert_allclose([bar.get_height() for bar in shares.patches], 100.0 * found.shares[k])
+    assert (above[0].get_ylabel(), below[0].get_xlabel()) == ("Depth (m)", "Distance (m)")
+    assert (below[0].get_ylabel(), bar.get_ylabel()) == ("Share (%)", "Mean activation")
+
+
+def test_feature_maps_without_a_survey_or_without_activation() -> None:
+    figure = plot.features(sensitivity(None, active=3))
+    assert figure.axes[0].get_title() == "Left\nreceivers 0 to 1"
+    assert figure.axes[4].get_xlabel() == "Distance (cells)"
+    assert not figure.axes[0].collections
+    assert [text.get_text() for text in figure.axes[7].texts] == ["no activation"]
+    assert plot.features(sensitivity(None, active=0)).axes[0].images[0].get_clim() == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

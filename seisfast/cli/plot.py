@@ -1,9 +1,9 @@
-"""Draw a velocity model, shot gathers, or the loss curves of runs."""
+"""Draw a velocity model, shot gathers, the loss curves of runs, or the feature maps of a SeisInvNet."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -13,16 +13,33 @@ from seisfast.survey import Survey
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from seisfast.data import StoredDataset
 
 DESCRIPTION = (
     "Draw one picture: a velocity model (--velocity), the model beside predictions of it and their errors "
     "(with --predicted), vertical profiles (with --predicted and --profiles), shot gathers (--records), or "
-    "the loss curves of runs (--runs)."
+    "the loss curves of runs (--runs). 'seisfast plot features --checkpoint RUN --data FOLDER' draws the mean feature "
+    "map of each receiver group of a trained SeisInvNet and prints where in the model it is active."
 )
+
+FEATURE_MODELS = 100
+INPUTS = ("velocity", "records", "runs")
+OTHERS = ("predicted", "profiles", "shots", "spacing", "survey")  # options of other pictures, with no default
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of this verb."""
+    parser.add_argument(
+        "what",
+        type=str,
+        choices=["features"],
+        nargs="?",
+        default=None,
+        metavar="features",
+        help="feature maps of the --checkpoint for records of --data, by receiver group",
+    )
     parser.add_argument("--output", type=str | None, default=None, help="picture to write: .png, .pdf or .svg")
     parser.add_argument("--velocity", type=str | None, default=None, help=".npy file of models, m/s")
     parser.add_argument("--predicted", type=str, nargs="+", default=None, help=".npy files of predictions")
@@ -41,26 +58,70 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--cmap", type=str | None, default=None, help="colour map: viridis, jet, gray, seismic, ...")
     parser.add_argument("--perc", type=float, default=98.0, help="gathers: clip at this percentile of |amplitude|")
     parser.add_argument("--title", type=str | None, default=None, help="text above the picture")
+    parser.add_argument(
+        "--checkpoint", type=str | None, default=None, help="features: run folder, or a checkpoint file"
+    )
+    parser.add_argument(
+        "--data", type=str | None, default=None, help="features: folder of records and models, or .npy file of records"
+    )
+    parser.add_argument(
+        "--split",
+        type=Literal["test", "validation", "train", "all"] | None,
+        default=None,
+        help="features: part of the folder, as in evaluate; test when left out",
+    )
+    parser.add_argument(
+        "--count",
+        type=int | None,
+        default=None,
+        help=f"features: mean of so many models, the first ones; up to {FEATURE_MODELS} when left out",
+    )
+    parser.add_argument("--batch_size", type=int, default=16, help="features: models that pass the network at a time")
+    parser.add_argument("--device", type=str, default="auto", help="features: auto, cpu or cuda")
 
 
 def run(options: Namespace) -> None:
     """Draws and writes the picture."""
-    chosen = [name for name in ("velocity", "records", "runs") if options[name] is not None]
-    if len(chosen) != 1:
-        raise ValueError("give one of --velocity, --records and --runs")
+    chosen = [name for name in INPUTS if options[name] is not None]
+    if options.what is not None:
+        _check_features(options, chosen)
+        chosen = [options.what]
+    elif len(chosen) != 1:
+        raise ValueError("give one of --velocity, --records and --runs, or the word features first")
+    else:
+        _check_others(options)
     if options.output is None:
         raise ValueError("--output is needed: the picture to write")
     if Path(options.output).suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--output: the name must end in .png, .pdf or .svg, got {options.output}")
+    draw_without_window()
+    draw = {"velocity": _velocity, "records": _records, "runs": _runs, "features": _features}[chosen[0]]
+    figure = draw(options)
+    Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.output, dpi=150)
+    print(options.output)
+
+
+def _check_others(options: Namespace) -> None:
+    for name in ("checkpoint", "data", "split", "count"):
+        if options[name] is not None:
+            raise ValueError(f"--{name} belongs to the feature maps: seisfast plot features --{name} ...")
     if options.predicted is not None and options.velocity is None:
         raise ValueError("--predicted needs --velocity, the true model")
     if options.profiles and options.predicted is None:
         raise ValueError("--profiles needs --predicted")
-    draw_without_window()
-    figure = {"velocity": _velocity, "records": _records, "runs": _runs}[chosen[0]](options)
-    Path(options.output).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=150)
-    print(options.output)
+
+
+def _check_features(options: Namespace, inputs: list[str]) -> None:
+    others = [*inputs, *(name for name in OTHERS if options[name] not in (None, False))]
+    if others:
+        raise ValueError(f"plot features takes --checkpoint and --data, not --{others[0]}")
+    for name in ("checkpoint", "data"):
+        if options[name] is None:
+            raise ValueError(f"--{name} is needed")
+    for name in ("count", "batch_size"):
+        if options[name] is not None and options[name] < 1:
+            raise ValueError(f"--{name} must be at least 1, got {options[name]}")
 
 
 def _velocity(options: Namespace) -> Figure:
@@ -110,6 +171,51 @@ def _runs(options: Namespace) -> Figure:
     if options.title is not None:
         ax.set_title(options.title)
     return figure_of(ax)
+
+
+def _features(options: Namespace) -> Figure:
+    import matplotlib
+
+    from seisfast import plot, prediction, sensitivity
+
+    cmap = options.cmap or "viridis"
+    if cmap not in matplotlib.colormaps:
+        raise ValueError(f"--cmap: matplotlib has no colour map {cmap!r}")
+    predictor = prediction.load(options.checkpoint, device=options.device)
+    sensitivity.network_with_maps(predictor)
+    result = sensitivity.measure(predictor, _feature_records(options), batch_size=options.batch_size)
+    print(result.table())
+    return plot.features(result, cmap=cmap, title=options.title)
+
+
+def _feature_records(options: Namespace) -> StoredDataset | Tensor:
+    """The first --count records of --data: of a part of a folder, or of a .npy file."""
+    if Path(options.data).is_dir():
+        from seisfast import data, geology
+
+        split, chosen = options.split or "test", range(len(data.StoredDataset(options.data)))
+        if split != "all":
+            names = ("train", "validation", "test")
+            chosen = dict(zip(names, geology.split(len(chosen)), strict=True))[split]
+        place = options.data if split == "all" else f"the {split} part of {options.data}"
+        return data.StoredDataset(options.data, chosen[: _count(options, len(chosen), place)])
+    if options.split is not None:
+        raise ValueError("--split belongs to --data that is a folder")
+    records = load_array("--data", options.data)
+    if records.dim() not in (3, 4):
+        raise ValueError(
+            f"--data: {options.data} must hold [shots, time, receivers] or a batch of them, "
+            f"got shape {list(records.shape)}"
+        )
+    records = records if records.dim() == 4 else records[None]
+    return records[: _count(options, len(records), options.data)]
+
+
+def _count(options: Namespace, available: int, place: str) -> int:
+    count = min(FEATURE_MODELS, available) if options.count is None else int(options.count)
+    if count > available:
+        raise ValueError(f"--count must be at most the {available} models of {place}, got {count}")
+    return count
 
 
 def _survey(options: Namespace, shape: tuple[int, int]) -> Survey | None:

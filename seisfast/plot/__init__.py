@@ -7,7 +7,8 @@ called.
 from __future__ import annotations
 
 from seisfast.plot.curves import losses
+from seisfast.plot.features import features
 from seisfast.plot.models import comparison, profiles, velocity
 from seisfast.plot.records import gather, gathers
 
-__all__ = ["comparison", "gather", "gathers", "losses", "profiles", "velocity"]
+__all__ = ["comparison", "features", "gather", "gathers", "losses", "profiles", "velocity"]
