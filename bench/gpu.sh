@@ -2,10 +2,10 @@
 # What only a GPU can show, in stages that each end within ten minutes; a short table comes last. Needs nvcc, CMake,
 # ninja, and a Python with torch (CUDA), pybind11 and pytest; nothing is fetched.
 #
-#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, profile
+#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, features, training, profile
 #   bash bench/gpu.sh build test        some of them
 #
-# OUT (default runs/gpu)   receives STAGE.log, results.md (the benchmark's table) and summary.txt
+# OUT (default runs/gpu)   receives STAGE.log, tables (results.md, features.md, training.md) and summary.txt
 # ARCH (default 90a)       the architecture to build for
 # PYTHON (default python3)
 # PEERS (default .gpu)     a folder with deepwave and sweep, unpacked or as NAME.tar.xz; ignored by git, and may be absent
@@ -43,21 +43,28 @@ stage_build() {
 }
 
 stage_test() {
-    local code=0
+    local files code failed=0
     "$python" -c 'import torch; from seisfast import _native
 assert torch.cuda.is_available() and _native.build_info()["cuda"], "no GPU, or an extension without CUDA"'
-    timeout "$(left)" "$python" -m pytest -q -m gpu -p no:cacheprovider --durations=5 --tb=short --maxfail=40 \
-        tests/test_gpu.py tests/test_gpu_engines.py >"$work/pytest.txt" 2>&1 || code=$?
-    cat "$work/pytest.txt"
-    line "test: $(tail -n 1 "$work/pytest.txt")"
-    return "$code"
+    for files in "tests/test_gpu_features.py tests/test_gpu_features_norm.py" \
+        "tests/test_gpu_features_routing.py tests/test_gpu_features_network.py tests/test_gpu_training.py" \
+        "tests/test_gpu.py tests/test_gpu_engines.py"; do
+        code=0
+        # shellcheck disable=SC2086  # a list of files
+        timeout "$(left)" "$python" -m pytest -q -m gpu -p no:cacheprovider --durations=5 --tb=short --maxfail=40 \
+            $files >"$work/pytest.txt" 2>&1 || code=$?
+        cat "$work/pytest.txt"
+        line "test: $files: $(tail -n 1 "$work/pytest.txt")"
+        [ "$code" = 0 ] || failed=1
+    done
+    return "$failed"
 }
 
 # A tool may not know clusters: they run by themselves, so that what it says of the others counts.
 stage_sanitize() {
     local tool engines code failed=0
     for tool in memcheck racecheck synccheck initcheck; do
-        for engines in "resident tiled plain" "cluster"; do
+        for engines in "features" "resident tiled plain" "cluster" "features-cluster"; do
             echo "== compute-sanitizer $tool: $engines"
             code=0
             # Without torch's cache every tensor is an allocation of its own, so that reads beyond one are seen.
@@ -76,6 +83,11 @@ stage_sanitize() {
     return "$failed"
 }
 
+heading() { # what a table needs above it
+    nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+    "$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
+}
+
 stage_bench() {
     local code=0 archive
     mkdir -p "$work/peers"
@@ -83,8 +95,7 @@ stage_bench() {
         if [ -e "$archive" ]; then tar -xJf "$archive" -C "$work/peers"; fi
     done
     {
-        nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
-        "$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
+        heading
         PYTHONPATH=$PYTHONPATH:$work/peers:$peers timeout "$(left)" "$python" bench/bench_acoustic.py --device cuda \
             --repeats 5 --seconds "$(($(left) - 90))" || code=$?
     } >"$out/results.md"
@@ -92,28 +103,56 @@ stage_bench() {
     return "$code"
 }
 
-# One forward and one adjoint kernel of resident, the second of each. The whole reports are in the log.
+stage_features() {
+    local code=0
+    {
+        heading
+        timeout "$(left)" "$python" bench/bench_features.py --device cuda --batch 12 --repeats 20 \
+            --seconds "$(($(left) - 60))" || code=$?
+    } >"$out/features.md"
+    line "features: exit $code, table in features.md"
+    return "$code"
+}
+
+stage_training() {
+    local code=0
+    {
+        heading
+        timeout "$(left)" "$python" bench/bench_training.py --device cuda --batch 12 64 256 \
+            --precision float32 tf32 bf16 --seconds "$(($(left) - 90))" || code=$?
+    } >"$out/training.md"
+    line "training: exit $code, table in training.md"
+    return "$code"
+}
+
+watch() { # ENGINE WHAT KERNEL SKIP: one launch of a kernel by ncu, the whole report in the log
+    timeout "$(left)" ncu --clock-control none --kernel-name "regex:$3" --launch-skip "$4" --launch-count 1 \
+        --section SpeedOfLight --section SchedulerStats --section WarpStateStats --section MemoryWorkloadAnalysis \
+        --section LaunchStats --section Occupancy --print-details all \
+        "$python" bench/gpu_small.py --profile "$1" | tee "$work/ncu.txt"
+    line "profile: $1, $2"
+    grep -E '^ +(Duration|Compute \(SM\) Throughput|L1/TEX Cache Throughput|DRAM Throughput|Registers Per Thread|No Eligible|Issued Warp Per Scheduler|Mem Pipes Busy|Mem Busy|Dynamic Shared Memory Per Block|Local .*Spill.*) ' \
+        "$work/ncu.txt" >>"$out/summary.txt" || true
+}
+
+# Kernels go forward, adjoint, forward, adjoint: the second of each. Of the norm, run_job is a job of its own for sums,
+# their merging and the result: with channels last three forward and three in the adjoint.
 stage_profile() {
-    local direction skip
-    for direction in forward adjoint; do
-        skip=$([ "$direction" = forward ] && echo 2 || echo 3) # kernels go forward, adjoint, forward, adjoint
-        timeout "$(left)" ncu --clock-control none --kernel-name regex:chunk_kernel --launch-skip "$skip" \
-            --launch-count 1 --section SpeedOfLight --section SchedulerStats --section WarpStateStats \
-            --section MemoryWorkloadAnalysis --section LaunchStats --section Occupancy --print-details all \
-            "$python" bench/gpu_small.py --profile resident | tee "$work/ncu.txt"
-        line "profile: resident, $direction"
-        grep -E '^ +(Duration|Compute \(SM\) Throughput|L1/TEX Cache Throughput|DRAM Throughput|Registers Per Thread|No Eligible|Issued Warp Per Scheduler|Mem Pipes Busy|Mem Busy|Dynamic Shared Memory Per Block|Local .*Spill.*) ' \
-            "$work/ncu.txt" >>"$out/summary.txt" || true
-    done
+    watch resident forward chunk_kernel 2
+    watch resident adjoint chunk_kernel 3
+    watch features "embedding, forward" gather_kernel 2
+    watch features "embedding, adjoint" gather_kernel 3
+    watch features "norm with channels last, sums" run_job 0
+    watch features "norm with channels last, result" run_job 2
 }
 
 : >"$out/summary.txt"
 status=0
-[ $# -gt 0 ] || set -- build test sanitize bench profile
+[ $# -gt 0 ] || set -- build test sanitize bench features training profile
 for stage in "$@"; do
     case $stage in
-        build | test | sanitize | bench | profile) ;;
-        *) echo "unknown stage $stage: build, test, sanitize, bench, profile" >&2; exit 2 ;;
+        build | test | sanitize | bench | features | training | profile) ;;
+        *) echo "unknown stage $stage: build, test, sanitize, bench, features, training, profile" >&2; exit 2 ;;
     esac
     echo "=== $stage"
     started=$SECONDS
@@ -128,6 +167,8 @@ for stage in "$@"; do
     if [ "$stage" = build ] && [ "$code" != 0 ]; then break; fi
 done
 echo
-if [ -s "$out/results.md" ]; then cat "$out/results.md"; echo; fi
+for table in results features training; do
+    if [ -s "$out/$table.md" ]; then cat "$out/$table.md"; echo; fi
+done
 cat "$out/summary.txt"
 exit "$status"
