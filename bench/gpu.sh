@@ -2,10 +2,10 @@
 # What only a GPU can show, in stages that each end within ten minutes; a short table comes last. Needs nvcc, CMake,
 # ninja, and a Python with torch (CUDA), pybind11 and pytest; nothing is fetched.
 #
-#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, features, training, profile
+#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, features, training, parts, profile
 #   bash bench/gpu.sh build test        some of them
 #
-# OUT (default runs/gpu)   receives STAGE.log, tables (results.md, features.md, training.md) and summary.txt
+# OUT (default runs/gpu)   receives STAGE.log, tables (results.md, features.md, training.md, parts.md) and summary.txt
 # ARCH (default 90a)       the architecture to build for
 # PYTHON (default python3)
 # PEERS (default .gpu)     a folder with deepwave and sweep, unpacked or as NAME.tar.xz; ignored by git, and may be absent
@@ -125,6 +125,14 @@ stage_training() {
     return "$code"
 }
 
+stage_parts() {
+    local code=0
+    timeout "$(left)" "$python" bench/bench_parts.py --device cuda --precision float32 tf32 bf16 --repeats 10 \
+        >"$out/parts.md" || code=$?
+    line "parts: exit $code, table in parts.md, which bench_parts.py --read draws"
+    return "$code"
+}
+
 watch() { # ENGINE WHAT KERNEL SKIP: one launch of a kernel by ncu, the whole report in the log
     timeout "$(left)" ncu --clock-control none --kernel-name "regex:$3" --launch-skip "$4" --launch-count 1 \
         --section SpeedOfLight --section SchedulerStats --section WarpStateStats --section MemoryWorkloadAnalysis \
@@ -148,11 +156,11 @@ stage_profile() {
 
 : >"$out/summary.txt"
 status=0
-[ $# -gt 0 ] || set -- build test sanitize bench features training profile
+[ $# -gt 0 ] || set -- build test sanitize bench features training parts profile
 for stage in "$@"; do
     case $stage in
-        build | test | sanitize | bench | features | training | profile) ;;
-        *) echo "unknown stage $stage: build, test, sanitize, bench, features, training, profile" >&2; exit 2 ;;
+        build | test | sanitize | bench | features | training | parts | profile) ;;
+        *) echo "unknown stage $stage: build, test, sanitize, bench, features, training, parts, profile" >&2; exit 2 ;;
     esac
     echo "=== $stage"
     started=$SECONDS
@@ -167,7 +175,7 @@ for stage in "$@"; do
     if [ "$stage" = build ] && [ "$code" != 0 ]; then break; fi
 done
 echo
-for table in results features training; do
+for table in results features training parts; do
     if [ -s "$out/$table.md" ]; then cat "$out/$table.md"; echo; fi
 done
 cat "$out/summary.txt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -279,6 +280,15 @@ def test_plans_stay_on_chip_where_they_can() -> None:
         assert blocks((1, 200, 3000), single, adjoint) == 0
         assert blocks((240, 32, 1000), single, adjoint, AMPERE) == 0
         assert blocks((240, 32, 1000), half, adjoint) < blocks((240, 32, 1000), single, adjoint)
+
+
+@DTYPES
+def test_plans_in_the_documentation_are_the_real_ones(dtype: torch.dtype) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text()
+    for adjoint in (False, True):
+        plan = embedding_plan((240, 32, 1000, 4), dtype, adjoint, HOPPER)
+        if dtype != torch.float64:
+            assert f"{plan['blocks']} blocks of {plan['threads']} threads, {plan['shared']:,} bytes" in page
 
 
 def test_plans_of_too_much_are_refused() -> None:

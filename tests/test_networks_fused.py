@@ -164,6 +164,49 @@ def test_steps_are_counted_in_training_alone() -> None:
         assert counts == {2}
 
 
+def norms(network: SeisInvNet) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+
+
+def test_norms_may_be_frozen_while_the_rest_trains() -> None:
+    """As for fine-tuning: the statistics stay, and gradients are those of the twins."""
+    ours, theirs = pair(SMALL)
+    records, results = records_for(ours), []
+    for network in (ours, theirs):
+        network.train()
+        before = [norm.running_mean.clone() for norm in norms(network) if norm.running_mean is not None]
+        for norm in norms(network):
+            norm.eval()
+        results.append(gradients(network, records))
+        for old, norm in zip(before, norms(network), strict=True):
+            assert norm.running_mean is not None
+            assert torch.equal(old, norm.running_mean)
+    assert relative(results[0][0], results[1][0]) < 1e-10
+    floor = max(float(t.norm()) for t in results[1][1])
+    for a, b in zip(results[0][1], results[1][1], strict=True):
+        assert float((a - b).norm()) < 1e-9 * float(b.norm()) + 1e-12 * floor
+
+
+def test_norms_may_keep_the_mean_of_all_batches() -> None:
+    ours, theirs = pair(SMALL)
+    for network in (ours, theirs):
+        for norm in norms(network):
+            norm.momentum = None
+    for seed in range(3):
+        torch.manual_seed(seed)
+        records = records_for(ours)
+        for network in (ours, theirs):
+            network.train()(records)
+    for (name, a), b in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def test_norms_of_several_processes_are_refused() -> None:
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(SeisInvNet(**SMALL, width=0.1))
+    with pytest.raises(RuntimeError, match="SeisInvNet cannot be trained with SyncBatchNorm"):
+        network(torch.zeros(2, 3, 60, 5))
+
+
 def test_autocast_in_bfloat16() -> None:
     """No further from float64 than the twins are."""
     ours, theirs = pair({**SMALL, "width": 0.25}, torch.float32)
