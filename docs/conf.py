@@ -75,6 +75,12 @@ def tables_from_markdown(_app: Any, _what: str, _name: str, _object: Any, _optio
             lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
 
 
+def without_places_in_a_tuple(_app: Any, _what: str, _name: str, thing: Any, _skip: bool, _options: Any) -> bool | None:
+    """The fields of a named tuple are described as its arguments; their own text is "alias for field number"."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("autodoc-skip-member", without_places_in_a_tuple)
     app.connect("autodoc-process-docstring", tables_from_markdown)

@@ -20,7 +20,7 @@ Window: TypeAlias = tuple[int, float | None]  # side in cells; standard deviatio
 # 0.3 of the time at 100 to 256 cells, 0.6 at 1024 and as long at 2048.
 _LARGEST_PRODUCT = 1024
 
-_Key: TypeAlias = tuple[int, tuple[Window, ...], Padding, torch.device, torch.dtype]
+_Key: TypeAlias = tuple[int, tuple[Window, ...], Padding, torch.device, torch.dtype, int]
 _bands: dict[_Key, Tensor] = {}
 _MOST_BANDS = 32  # kept
 _LARGEST_BAND = 256  # cells; those of larger maps are made anew, which is little beside their products
@@ -56,7 +56,9 @@ def band_matrices(size: int, windows: Sequence[Window], padding: Padding, like: 
     captured = like.is_cuda and torch.cuda.is_current_stream_capturing()
     if torch.compiler.is_compiling() or captured or type(like) is not Tensor or size > _LARGEST_BAND:
         return _make_bands(size, windows, padding, like.device, like.dtype)
-    key = (size, tuple(windows), padding, like.device, like.dtype)
+    # A stream of CUDA may run ahead of the one that makes a matrix: each has its own.
+    stream = torch.cuda.current_stream(like.device).cuda_stream if like.is_cuda else 0
+    key = (size, tuple(windows), padding, like.device, like.dtype, stream)
     if key not in _bands:
         with torch.inference_mode(False), torch.no_grad():  # else no later gradient could pass through it
             made = _make_bands(size, windows, padding, like.device, like.dtype)

@@ -22,7 +22,7 @@ _OPS = torch.ops.seisfast
 class TraceLayer(NamedTuple):
     """One layer of `trace_mlp`: a linear map, batch norm with a channel per trace, ReLU.
 
-    Attributes:
+    Args:
         weight: `[outputs, inputs]`.
         bias: `[outputs]`.
         scale: `[shots * receivers]`, one number per trace.
