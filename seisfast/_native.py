@@ -14,7 +14,7 @@ except ImportError as error:  # a source tree that was not installed
 
 
 def build_info() -> dict[str, Any]:
-    """How the extension was built: `cuda`, `architectures`, `vector_level` in use on this CPU, `compiler`."""
+    """How the extension was built and runs here: `cuda`, `architectures`, `vector_level`, `threads`, `compiler`."""
     return dict(_C.build_info())
 
 

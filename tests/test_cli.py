@@ -95,7 +95,16 @@ def test_the_module_runs_as_a_program() -> None:
 
 def test_info_names_the_build_and_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
     text = ok(capsys, "info", "--shape", 100, 100)
-    for word in ("seisfast ", "torch ", "cuda ", "architectures ", "vector level ", "devices ", "128 x 128"):
+    for word in (
+        "seisfast ",
+        "torch ",
+        "cuda ",
+        "architectures ",
+        "vector level ",
+        "threads ",
+        "devices ",
+        "128 x 128",
+    ):
         assert word in text
     assert "310 x 310" in ok(capsys, "info", "--shape", 70, 70, "--boundary", "sponge")
     assert "engine" not in ok(capsys, "info")

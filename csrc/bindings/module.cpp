@@ -2,13 +2,14 @@
 #include "bindings/module.h"
 
 #include "common/cpu_level.h"
+#include "common/threads.h"
 
 namespace seisfast {
 namespace {
 
 py::dict build_info() {
   return py::dict("cuda"_a = cuda_built(), "architectures"_a = SEISFAST_ARCHITECTURES, "vector_level"_a = cpu_level(),
-                  "compiler"_a = __VERSION__);
+                  "threads"_a = shares_openmp() ? "torch's OpenMP" : "own", "compiler"_a = __VERSION__);
 }
 
 }  // namespace

@@ -1,7 +1,11 @@
 // Owns the threads of the CPU engines.
 #include "common/threads.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -9,11 +13,45 @@
 #include <vector>
 
 namespace seisfast {
+namespace {
+
+// What a compiler calls for "#pragma omp parallel", in the runtimes of GNU and of LLVM: threads, then flags.
+using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+
+std::atomic<bool> forked{false};
+
+// The OpenMP runtime of this process, where one is visible to all, as torch's is; null in a forked child, which has
+// inherited the runtime without its threads.
+Parallel openmp() {
+  static const Parallel found = [] {
+    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+    return reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+  }();
+  return forked ? nullptr : found;
+}
+
+void call(void* work) { (*static_cast<const std::function<void()>*>(work))(); }
+
+void run_own_threads(int threads, const std::function<void()>& work) {
+  std::vector<std::thread> others;
+  others.reserve(size_t(threads));
+  try {
+    for (int i = 1; i < threads; ++i) others.emplace_back(work);
+  } catch (const std::system_error&) {  // no more threads to be had: those that started do the work
+  }
+  work();
+  for (std::thread& other : others) other.join();
+}
+
+}  // namespace
+
+bool shares_openmp() { return openmp() != nullptr; }
 
 void run_threads(int threads, const std::function<void()>& work) {
+  if (threads <= 1) return work();
   std::exception_ptr failure;
   std::mutex guard;
-  auto guarded = [&] {
+  std::function<void()> guarded = [&] {
     try {
       work();
     } catch (...) {
@@ -21,14 +59,10 @@ void run_threads(int threads, const std::function<void()>& work) {
       failure = std::current_exception();
     }
   };
-  std::vector<std::thread> others;
-  others.reserve(size_t(std::max(threads, 1)));
-  try {
-    for (int i = 1; i < threads; ++i) others.emplace_back(guarded);
-  } catch (const std::system_error&) {  // no more threads to be had: those that started do the work
-  }
-  guarded();
-  for (std::thread& other : others) other.join();
+  if (const Parallel parallel = openmp())
+    parallel(call, &guarded, unsigned(threads), 0);
+  else
+    run_own_threads(threads, guarded);
   if (failure) std::rethrow_exception(failure);
 }
 

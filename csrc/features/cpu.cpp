@@ -22,12 +22,10 @@ FeatureEngine<S, A> engine() {
           TraceNorm<S, A>{p}.channel(int(channel), adjoint);
       },
       [](const Norm<S, A>& p) { return ChannelNorm<S, A>{p}.chunks(); },
+      [](const Norm<S, A>& p) { return ChannelNorm<S, A>{p}.measurements(); },
       [](const Norm<S, A>& p, bool adjoint, double* measured, std::atomic<int64_t>& next) {
         const ChannelNorm<S, A> work{p};
-        for (int64_t chunk = next++; chunk < work.chunks(); chunk = next++) {
-          double* mine = measured + chunk * 2 * p.channels;
-          work.measure(chunk, adjoint, mine, mine + p.channels);
-        }
+        for (int64_t chunk = next++; chunk < work.chunks(); chunk = next++) work.measure(chunk, adjoint, measured);
       },
       [](const Norm<S, A>& p, bool adjoint, const double* measured) { ChannelNorm<S, A>{p}.merge(measured, adjoint); },
       [](const Norm<S, A>& p, bool adjoint, std::atomic<int64_t>& next) {

@@ -18,6 +18,7 @@ struct FeatureEngine {
   void (*trace_norm)(const Norm<S, A>& p, bool adjoint, std::atomic<int64_t>& next);
   // Channels last: takes chunks of rows from `next`; first each is measured, then all are merged, then each is applied.
   int64_t (*chunks)(const Norm<S, A>& p);
+  int64_t (*measurements)(const Norm<S, A>& p);
   void (*measure)(const Norm<S, A>& p, bool adjoint, double* measured, std::atomic<int64_t>& next);
   void (*merge)(const Norm<S, A>& p, bool adjoint, const double* measured);
   void (*apply)(const Norm<S, A>& p, bool adjoint, std::atomic<int64_t>& next);

@@ -52,10 +52,9 @@ void cpu_norm(const Norm<S, A>& p, bool adjoint, int threads) {
     std::atomic<int64_t> next{0};
     return run_threads(useful(threads, p.channels, p.elements()), [&] { engine.trace_norm(p, adjoint, next); });
   }
-  const int64_t chunks = engine.chunks(p);
-  const int some = useful(threads, chunks, p.elements());
+  const int some = useful(threads, engine.chunks(p), p.elements());
   if (adjoint || !p.given) {
-    std::vector<double> measured(size_t(chunks * 2 * p.channels));
+    std::vector<double> measured(size_t(engine.measurements(p)));
     std::atomic<int64_t> next{0};
     run_threads(some, [&] { engine.measure(p, adjoint, measured.data(), next); });
     engine.merge(p, adjoint, measured.data());

@@ -1,7 +1,9 @@
 // Owns the fused batch norm and ReLU on the CPU, for a channel per trace and for channels that lie last.
 #pragma once
-#include <atomic>
+#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "features/cpu_vector.h"
@@ -113,21 +115,31 @@ struct TraceNorm {
 
 // Channels that lie last: rows are cut into chunks that stay in cache; sums of a chunk per channel, merged in the order
 // of the chunks, so that the result does not depend on the number of threads.
+//
+// Few channels do not fill vectors. So `fold` rows are taken as one row with as many copies of every channel, and the
+// rows that are left at the end, less than `fold`, as a chunk of their own.
 template <class S, class A>
 struct ChannelNorm {
   using V = Vector<A>;
   static constexpr int L = kLanes<A>, kTogether = 4;
   const Norm<S, A>& p;
+  const int64_t fold = folded(p.channels), width = fold * p.channels;
+  const int64_t rows = p.outer / fold, left = p.outer % fold;
+  const int64_t rows_of_chunk = std::max<int64_t>(16, 32768 / width);
+  const int64_t whole_chunks = (rows + rows_of_chunk - 1) / rows_of_chunk;
 
-  int64_t rows_of_chunk() const {
-    const int64_t rows = 32768 / p.channels;
-    return rows < 16 ? 16 : rows;
+  static int64_t folded(int64_t channels) {
+    const int64_t together = kTogether * L, fold = together / std::gcd(channels, together);
+    return fold * channels <= 4096 ? fold : 1;
   }
-  int64_t chunks() const { return (p.outer + rows_of_chunk() - 1) / rows_of_chunk(); }
+  int64_t chunks() const { return whole_chunks + (left > 0); }
+  int64_t measurements() const { return chunks() * 2 * width; }
 
-  // Forward: mean and sum of squares around it; adjoint: sums of g and g n; each [channels].
-  void measure(int64_t chunk, bool adjoint, double* first, double* second) const {
-    over(chunk, [&](int c, auto together, int count, int64_t begin, int64_t end) {
+  // Forward: mean and sum of squares around it; adjoint: sums of g and g n; of every copy, each [width].
+  void measure(int64_t chunk, bool adjoint, double* measured) const {
+    double* first = measured + chunk * 2 * width;
+    double* second = first + width;
+    over(chunk, [&](int64_t c, auto together, int count, int64_t begin, int64_t end) {
       constexpr int K = decltype(together)::value;
       V base[K] = {}, a[K] = {}, b[K] = {}, rest[K] = {};
       if (adjoint) {
@@ -136,7 +148,7 @@ struct ChannelNorm {
         for (int64_t row = begin; row < end; ++row)
 #pragma GCC unroll 4
           for (int k = 0; k < K; ++k) {
-            const int64_t i = row * p.channels + c + k * L;
+            const int64_t i = row * width + c + k * L;
             const V n = at[k].normalised(get(p.x + i, count));
             const V g = at[k].opened(n) <= 0 ? V{} : get(p.grad_out + i, count);
             a[k] += g;
@@ -144,15 +156,15 @@ struct ChannelNorm {
           }
       } else {
         // Distances from the chunk's first row, or a mean far from zero would cost the sums their last digits.
-        for (int k = 0; k < K; ++k) base[k] = get(p.x + begin * p.channels + c + k * L, count);
+        for (int k = 0; k < K; ++k) base[k] = get(p.x + begin * width + c + k * L, count);
         for (int64_t row = begin; row < end; ++row)
 #pragma GCC unroll 4
-          for (int k = 0; k < K; ++k) a[k] += get(p.x + row * p.channels + c + k * L, count) - base[k];
+          for (int k = 0; k < K; ++k) a[k] += get(p.x + row * width + c + k * L, count) - base[k];
         for (int k = 0; k < K; ++k) a[k] /= every<A>(A(end - begin));
         for (int64_t row = begin; row < end; ++row)
 #pragma GCC unroll 4
           for (int k = 0; k < K; ++k) {
-            const V away = get(p.x + row * p.channels + c + k * L, count) - base[k] - a[k];
+            const V away = get(p.x + row * width + c + k * L, count) - base[k] - a[k];
             b[k] += away * away;
             rest[k] += away;
           }
@@ -171,26 +183,29 @@ struct ChannelNorm {
     });
   }
 
-  // Merge what the chunks measured, [chunks, 2, channels].
+  // Merge what the chunks measured, [chunks, 2, width].
   void merge(const double* measured, bool adjoint) const {
     std::vector<double> first(size_t(p.channels)), second(size_t(p.channels));
     double seen = 0;
     for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
-      const double* a = measured + chunk * 2 * p.channels;
-      const double* b = a + p.channels;
-      const int64_t begin = chunk * rows_of_chunk();
-      const double rows = double(begin + rows_of_chunk() < p.outer ? rows_of_chunk() : p.outer - begin);
-      const double share = rows / (seen + rows), both = seen * share;
-      for (int c = 0; c < p.channels; ++c) {
-        if (adjoint) {
-          first[size_t(c)] += a[c], second[size_t(c)] += b[c];
-        } else {  // Chan, Golub and LeVeque (1983)
-          const double apart = a[c] - first[size_t(c)];
-          first[size_t(c)] += apart * share;
-          second[size_t(c)] += b[c] + apart * apart * both;
+      const bool whole = chunk < whole_chunks;
+      const int64_t begin = chunk * rows_of_chunk;
+      const double count = whole ? double(std::min(begin + rows_of_chunk, rows) - begin) : 1;
+      for (int64_t copy = 0; copy < (whole ? fold : left); ++copy) {
+        const double* a = measured + chunk * 2 * width + copy * p.channels;
+        const double* b = a + width;
+        const double share = count / (seen + count), both = seen * share;
+        for (int c = 0; c < p.channels; ++c) {
+          if (adjoint) {
+            first[size_t(c)] += a[c], second[size_t(c)] += b[c];
+          } else {  // Chan, Golub and LeVeque (1983)
+            const double apart = a[c] - first[size_t(c)];
+            first[size_t(c)] += apart * share;
+            second[size_t(c)] += b[c] + apart * apart * both;
+          }
         }
+        seen += count;
       }
-      seen += rows;
     }
     for (int c = 0; c < p.channels; ++c) {
       (adjoint ? p.grad_shift : p.mean)[c] = A(first[size_t(c)]);
@@ -199,7 +214,7 @@ struct ChannelNorm {
   }
 
   void apply(int64_t chunk, bool adjoint) const {
-    over(chunk, [&](int c, auto together, int count, int64_t begin, int64_t end) {
+    over(chunk, [&](int64_t c, auto together, int count, int64_t begin, int64_t end) {
       constexpr int K = decltype(together)::value;
       Scaling<V> at[K];
       V factor[K], mean[K] = {}, slope[K] = {};
@@ -207,13 +222,13 @@ struct ChannelNorm {
         at[k] = scaling(c + k * L, count);
         factor[k] = at[k].scale * at[k].inverse;
         if (!adjoint || p.given) continue;
-        mean[k] = get(p.grad_shift + c + k * L, count) / every<A>(A(p.outer));
-        slope[k] = get(p.grad_scale + c + k * L, count) / every<A>(A(p.outer));
+        mean[k] = of_channels(p.grad_shift, c + k * L, count) / every<A>(A(p.outer));
+        slope[k] = of_channels(p.grad_scale, c + k * L, count) / every<A>(A(p.outer));
       }
       for (int64_t row = begin; row < end; ++row)
 #pragma GCC unroll 4
         for (int k = 0; k < K; ++k) {
-          const int64_t i = row * p.channels + c + k * L;
+          const int64_t i = row * width + c + k * L;
           const V n = at[k].normalised(get(p.x + i, count)), a = at[k].opened(n);
           if (adjoint) {
             const V g = a <= 0 ? V{} : get(p.grad_out + i, count);
@@ -232,22 +247,36 @@ struct ChannelNorm {
   }
   static void put(S* to, V v, int count) { count == L ? store(to, v) : store_some(to, v, count); }
 
-  Scaling<V> scaling(int c, int count) const {
-    V inverse{};
-    for (int i = 0; i < count; ++i) inverse[i] = inverse_deviation(p, double(p.variance[c + i]));
-    return {get(static_cast<const A*>(p.mean) + c, count), inverse, get(p.scale + c, count), get(p.shift + c, count)};
+  // A number per channel, for `count` places of a row from c on.
+  V of_channels(const A* from, int64_t c, int count) const {
+    V v{};
+    int64_t channel = c % p.channels;
+    for (int i = 0; i < count; ++i) {
+      v[i] = from[channel];
+      if (++channel == p.channels) channel = 0;
+    }
+    return v;
   }
 
-  // f(first channel, vectors together, numbers of a vector, rows [begin, end)) for all channels of a chunk.
+  Scaling<V> scaling(int64_t c, int count) const {
+    const V variance = of_channels(p.variance, c, count);
+    V inverse{};
+    for (int i = 0; i < count; ++i) inverse[i] = inverse_deviation(p, double(variance[i]));
+    return {of_channels(p.mean, c, count), inverse, of_channels(p.scale, c, count), of_channels(p.shift, c, count)};
+  }
+
+  // f(first place in a row, vectors together, numbers of a vector, rows [begin, end)) for all places of a chunk's rows.
   template <class F>
   void over(int64_t chunk, F f) const {
-    const int64_t begin = chunk * rows_of_chunk();
-    const int64_t end = begin + rows_of_chunk() < p.outer ? begin + rows_of_chunk() : p.outer;
-    int c = 0;
-    for (; c + kTogether * L <= p.channels; c += kTogether * L)
+    const bool whole = chunk < whole_chunks;
+    const int64_t begin = whole ? chunk * rows_of_chunk : rows;
+    const int64_t end = whole ? std::min(begin + rows_of_chunk, rows) : rows + 1;
+    const int64_t places = whole ? width : left * p.channels;
+    int64_t c = 0;
+    for (; c + kTogether * L <= places; c += kTogether * L)
       f(c, std::integral_constant<int, kTogether>{}, L, begin, end);
-    for (; c < p.channels; c += L)
-      f(c, std::integral_constant<int, 1>{}, p.channels - c < L ? p.channels - c : L, begin, end);
+    for (; c < places; c += L)
+      f(c, std::integral_constant<int, 1>{}, int(std::min<int64_t>(L, places - c)), begin, end);
   }
 };
 
