@@ -30,6 +30,9 @@ def _exact() -> Iterator[None]:
         yield
 
 
+ONE_RELU = 5e-3
+
+
 # -- the network -------------------------------------------------------------------------------------------------------
 
 
@@ -74,7 +77,8 @@ def test_network(device: str, full: bool, precision: str, training: bool) -> Non
         errors.append(relative(under(precision, lambda n=network: n(records), device), expected))
         slopes.append(relative(under(precision, lambda n=network: parameters_gradient(n, records), device), slope))
     assert errors[0] < max(PRECISIONS[precision], 1.5 * errors[1])
-    assert slopes[0] < max(10 * PRECISIONS[precision], 1.5 * slopes[1])  # ReLUs of values near zero
+    # A rounding that takes the input of one ReLU over zero moves the gradient by some thousandths, on either side.
+    assert slopes[0] < max(10 * PRECISIONS[precision], 1.5 * slopes[1]) + ONE_RELU
 
 
 @on_gpu

@@ -65,16 +65,18 @@ struct TraceNorm {
     }
     auto gradient = [&](int64_t i, V n, int count) { return at.opened(n) <= 0 ? V{} : get(p.grad_out + i, count); };
     double sum = 0, along = 0;
-    rows(
-        c, [&](int64_t i, V y, int count) { return gradient(i, at.normalised(y), count); },
-        [&](V row, int64_t) { sum += total<A>(row); });
+    V products{};
     rows(
         c,
         [&](int64_t i, V y, int count) {
-          const V n = at.normalised(y);
-          return gradient(i, n, count) * n;
+          const V n = at.normalised(y), g = gradient(i, n, count);
+          products += g * n;
+          return g;
         },
-        [&](V row, int64_t) { along += total<A>(row); });
+        [&](V row, int64_t) {
+          sum += total<A>(row), along += total<A>(products);
+          products = V{};
+        });
     p.grad_shift[c] = A(sum);
     p.grad_scale[c] = A(along);
     const V factor = at.scale * at.inverse;
