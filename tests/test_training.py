@@ -202,20 +202,28 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(
 @pytest.mark.parametrize(
     ("name", "words"), [("data", "its records hold NaN or infinity"), ("model", "its velocities hold NaN")]
 )
-def test_data_that_are_not_finite_are_blamed(name: str, words: str, folder: Path, tmp_path: Path) -> None:
+def test_data_that_are_not_finite_are_blamed(
+    name: str, words: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad = StoredDataset(damaged(folder, tmp_path / "bad", name, slice(12, 14)), range(14))
     train, validation, _ = parts(folder)
     units = Normalization(data_range=(-2.0, 2.0))
+    what = {"data": "records", "model": "velocities"}[name]
+    words_of_all = (
+        rf"validation must hold finite {what}, got NaN or infinity in those of model 12 \(row 12 of data1\.npy\)"
+    )
+    with pytest.raises(ValueError, match=words_of_all):
+        fit(small_config(), train, bad, tmp_path / "run2", verbose=False)
+    words_of_train = words_of_all.replace("validation", "train")
+    for normalization in (None, units):
+        config = small_config(velocity_range=(1500, 4000))
+        with pytest.raises(ValueError, match=words_of_train):
+            fit(config, bad, validation, tmp_path / "run2", normalization=normalization, verbose=False)
+    assert not (tmp_path / "run2").exists()
+    # What nobody can look at beforehand, as simulated data, is blamed in the batch.
+    monkeypatch.setattr("seisfast.training.feed.check_finite", lambda *_: None)
     with pytest.raises(FloatingPointError, match=words):
         fit(small_config(), bad, validation, tmp_path / "run", normalization=units, verbose=False)
-    what = {"data": "records", "model": "velocities"}[name]
-    words = rf"validation must hold finite {what}, got NaN or infinity in those of model 12 \(row 12 of data1\.npy\)"
-    with pytest.raises(ValueError, match=words):
-        fit(small_config(), train, bad, tmp_path / "run2", verbose=False)
-    if name == "data":
-        with pytest.raises(ValueError, match="train must hold finite records, got NaN or infinity in the first 14 of"):
-            fit(small_config(velocity_range=(1500, 4000)), bad, validation, tmp_path / "run2", verbose=False)
-    assert not (tmp_path / "run2").exists()
 
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run(

@@ -16,6 +16,7 @@ import torch
 
 from seisfast.data.checks import check_count, check_pair
 from seisfast.data.manifest import NAME, Manifest, Shard, sync_folder
+from seisfast.data.progress import model_bar
 from seisfast.geology import Geology
 from seisfast.geology.base import check_seed
 from seisfast.propagator import simulate
@@ -82,7 +83,7 @@ def write(
         if ready == count and manifest.complete:
             return target
         _check_room(target, sum(pair.missing_bytes for pair in pairs))
-        with _told_when_full(target, pairs), _bar(count, ready, progress) as advance:
+        with _told_when_full(target, pairs), model_bar("simulate", count, ready, shown=progress) as advance:
             manifest.complete = False
             manifest.save(target)
             for pair in pairs:
@@ -258,18 +259,3 @@ def _only_writer(folder: Path) -> Iterator[None]:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
         yield
-
-
-@contextlib.contextmanager
-def _bar(count: int, ready: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """A progress bar on a terminal, yielding what moves it on; nothing when tqdm is not installed."""
-    if not progress:
-        yield int
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield int
-        return
-    with tqdm(total=count, initial=ready, unit=" models", desc="simulate", dynamic_ncols=True, disable=None) as bar:
-        yield bar.update

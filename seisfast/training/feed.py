@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seisfast.data import SimulatedDataset, StoredDataset, batches
 from seisfast.data.checks import check_finite
+from seisfast.data.progress import model_bar
 from seisfast.networks import Network
 from seisfast.normalization import Normalization
 from seisfast.training.config import TrainingConfig
@@ -73,14 +74,18 @@ class Feed:
             return ahead(_copied(read, self.device))
         return ((records.to(self.device), velocity.to(self.device)) for records, velocity in read)
 
-    def check_finite(self) -> None:
+    def check_finite(self, verbose: bool = False) -> None:
         """Reads everything once, when it is stored.
+
+        Args:
+            verbose: a progress bar on a terminal.
 
         Raises:
             ValueError: records or velocities that are not finite, with the model.
         """
         if isinstance(self.data, StoredDataset):
-            check_finite(self.role, self.data)
+            with model_bar(f"check {self.role}", self.models, shown=verbose) as advance:
+                check_finite(self.role, self.data, advance)
 
     def _read(self, number: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.data, StoredDataset):
@@ -153,8 +158,8 @@ def _copied(
             yield records, velocity
 
 
-def starting_normalization(feed: Feed, config: TrainingConfig, network: Network) -> Normalization:
-    """Units from the configuration, the geology, and the first training records.
+def starting_normalization(feed: Feed, config: TrainingConfig, network: Network, verbose: bool) -> Normalization:
+    """Units from the configuration, the geology, and the first training records, once all are known to be finite.
 
     Raises:
         ValueError: neither the configuration nor the data set says which velocities may occur; records that are
@@ -167,11 +172,10 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network)
         raise ValueError(
             "velocity_range must be given, because this data set does not name its geology (OpenFWI: 1500 to 4500)"
         )
+    feed.check_finite(verbose)
     needed = max(1, _SAMPLE // config.batch_size)
     with closing(feed.epoch(0)) as batches_of_epoch:
         sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
-    if not bool(torch.isfinite(sample).all()):
-        raise ValueError(f"train must hold finite records, got NaN or infinity in the first {len(sample)} of epoch 1")
     return Normalization.for_records(
         sample,
         velocity_range=limits,

@@ -88,9 +88,8 @@ def fit(
         FloatingPointError: a loss or gradient that is not finite, with the batch; last.pt is the last good
             state.
         Interrupted: after Ctrl-C or SIGTERM, once the state is saved.
-        ValueError: training and validation data of different geometry, or that are not finite (training data: in the
-            first models), batches too small to train on, a precision that the device does not have, or a resumed run
-            with other settings.
+        ValueError: training and validation data of different geometry, or that are not finite, batches too small to
+            train on, a precision that the device does not have, or a resumed run with other settings.
     """
     run = Path(run_dir)
     device = resolve_device(config.device)
@@ -101,7 +100,6 @@ def fit(
         raise ValueError(f"validation must have the geometry of train, {feeds[0].geometry}, got {feeds[1].geometry}")
     if saved is not None:
         check_same_run(saved, config, feeds[0], normalization)
-    feeds[1].check_finite()
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         float32_products(precision, device),
@@ -113,12 +111,15 @@ def fit(
         if saved is not None:
             normalization = Normalization.from_dict(saved["normalization"])
         elif normalization is None:
-            normalization = starting_normalization(feeds[0], config, network)
+            normalization = starting_normalization(feeds[0], config, network, verbose)
+        else:
+            feeds[0].check_finite(verbose)
         if tuple(normalization.output_range) != tuple(network.output_range):
             raise ValueError(
                 f"normalization.output_range must be that of {config.network}, {network.output_range}, "
                 f"got {normalization.output_range}"
             )
+        feeds[1].check_finite(verbose)
         run.mkdir(parents=True, exist_ok=True)
         text = to_yaml({**(settings or {}), **config.to_dict()})
         checkpoint.replace_file(run / "config.yaml", text.encode())
