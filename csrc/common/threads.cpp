@@ -20,13 +20,13 @@ using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 
 std::atomic<bool> forked{false};
 
+// From the library's loading on: the fork may come before the first call.
+[[maybe_unused]] const int watched = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
 // The OpenMP runtime of this process, where one is visible to all, as torch's is; null in a forked child, which has
 // inherited the runtime without its threads.
 Parallel openmp() {
-  static const Parallel found = [] {
-    pthread_atfork(nullptr, nullptr, [] { forked = true; });
-    return reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-  }();
+  static const auto found = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
   return forked ? nullptr : found;
 }
 
