@@ -412,6 +412,8 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--checkpoint {f}/runs/convbaseline --data {f}/data", "need SeisInvNet, .* holds a ConvBaseline"),
         ("--velocity {f}/model.npy", "takes --checkpoint and --data, not --velocity"),
         ("--profiles", "takes --checkpoint and --data, not --profiles"),
+        ("--index 0", "takes --checkpoint and --data, not --index"),
+        ("--perc 90", "takes --checkpoint and --data, not --perc"),
     ],
     "plot features --checkpoint {f}/runs/seisinvnet --output {t}/a.png": [
         ("--data {f}/nowhere.npy", "--data: there is no file"),

@@ -26,7 +26,15 @@ DESCRIPTION = (
 
 FEATURE_MODELS = 100
 INPUTS = ("velocity", "records", "runs")
-OTHERS = ("predicted", "profiles", "shots", "spacing", "survey")  # options of other pictures, with no default
+OTHERS = (
+    "predicted",
+    "profiles",
+    "index",
+    "shots",
+    "spacing",
+    "survey",
+    "perc",
+)  # options of other pictures, with no default
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--profiles", action="store_true", help="vertical profiles instead of maps")
     parser.add_argument("--records", type=str | None, default=None, help=".npy file of records")
     parser.add_argument("--runs", type=str, nargs="+", default=None, help="run folders")
-    parser.add_argument("--index", type=int, default=0, help="which model of a batch")
+    parser.add_argument("--index", type=int | None, default=None, help="which model of a batch; 0 when left out")
     parser.add_argument("--shots", type=int, nargs="+", default=None, help="which shots")
     parser.add_argument("--spacing", type=float | None, default=None, help="metres between cells")
     parser.add_argument(
@@ -56,7 +64,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="seisinv, openfwi, a .json file or a data set folder: axes in metres",
     )
     parser.add_argument("--cmap", type=str | None, default=None, help="colour map: viridis, jet, gray, seismic, ...")
-    parser.add_argument("--perc", type=float, default=98.0, help="gathers: clip at this percentile of |amplitude|")
+    parser.add_argument(
+        "--perc", type=float | None, default=None, help="gathers: clip at this percentile of |amplitude|, 98"
+    )
     parser.add_argument("--title", type=str | None, default=None, help="text above the picture")
     parser.add_argument(
         "--checkpoint", type=str | None, default=None, help="features: run folder, or a checkpoint file"
@@ -113,7 +123,7 @@ def _check_others(options: Namespace) -> None:
 
 
 def _check_features(options: Namespace, inputs: list[str]) -> None:
-    others = [*inputs, *(name for name in OTHERS if options[name] not in (None, False))]
+    others = [*inputs, *(name for name in OTHERS if options[name] is not None and options[name] is not False)]
     if others:
         raise ValueError(f"plot features takes --checkpoint and --data, not --{others[0]}")
     for name in ("checkpoint", "data"):
@@ -127,14 +137,14 @@ def _check_features(options: Namespace, inputs: list[str]) -> None:
 def _velocity(options: Namespace) -> Figure:
     from seisfast import plot
 
-    model = pick("--velocity", load_models("--velocity", options.velocity), options.index, 2)
+    model = pick("--velocity", load_models("--velocity", options.velocity), options.index or 0, 2)
     survey = _survey(options, (model.shape[0], model.shape[1]))
     spacing = survey.spacing if options.spacing is None and survey is not None else options.spacing
     cmap = options.cmap or "viridis"
     if options.predicted is None:
         return figure_of(plot.velocity(model, spacing=spacing, survey=survey, cmap=cmap, title=options.title))
     predicted = {
-        Path(path).stem: pick("--predicted", load_models("--predicted", path), options.index, 2)
+        Path(path).stem: pick("--predicted", load_models("--predicted", path), options.index or 0, 2)
         for path in options.predicted
     }
     if options.profiles:
@@ -151,12 +161,12 @@ def _records(options: Namespace) -> Figure:
             f"--records: {options.records} must hold [shots, time, receivers] or a batch of them, "
             f"got shape {list(records.shape)}"
         )
-    one = pick("--records", records, options.index, 3)
+    one = pick("--records", records, options.index or 0, 3)
     return plot.gathers(
         one,
         survey=_survey(options, (70, one.shape[-1]) if options.survey == "openfwi" else (100, 100)),
         shots=options.shots,
-        perc=options.perc,
+        perc=98.0 if options.perc is None else options.perc,
         cmap=options.cmap or "gray",
         title=options.title,
     )
