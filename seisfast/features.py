@@ -2,21 +2,21 @@
 
 Each is equivalent to its plain-torch twin in `seisfast.reference.features`, which has the same signature, and faster;
 see the documentation's page on performance. They take float32 and float64, and bfloat16 maps with float32 weights
-and statistics; under `torch.autocast` they follow its type.
+and statistics; under `torch.autocast` they follow its type. Gradients are compiled; forward mode (`torch.func.jvp`),
+second derivatives and `torch.vmap` are exact, and slow: the derivatives go through the twins, `vmap` is a loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seisfast.ops.feature_derivatives import EMBEDDING, NORM_RELU, Fused, Operator
 from seisfast.ops.features import STORED, statistics_type
-
-_OPS = torch.ops.seisfast
 
 
 class TraceLayer(NamedTuple):
@@ -62,7 +62,7 @@ def trace_embedding(
 
     Raises:
         TypeError: Gathers that are not float32, float64 or bfloat16.
-        ValueError: Shapes that do not fit, or tensors on different devices.
+        ValueError: Shapes that do not fit, a gather of a single value, or tensors on different devices.
 
     Source:
         Li et al., IEEE TGRS 2020, arXiv 1901.07733; layers from aaspip/geofwi, `geofwi/seisinvnet.py`.
@@ -70,6 +70,8 @@ def trace_embedding(
     gathers = _stored("gathers", gathers)
     if gathers.ndim < 2 or gathers.numel() == 0:
         raise ValueError(f"gathers must be [..., receivers, time] and not empty, got shape {list(gathers.shape)}")
+    if gathers.shape[-2:].numel() < 2:
+        raise ValueError(f"gathers must hold at least 2 values each, to be normalised, got shape {list(gathers.shape)}")
     for name, tensors in (("weights", weights), ("biases", biases)):
         if len(tensors) != 3:
             raise ValueError(f"{name} must be those of three convolutions, got {len(tensors)}")
@@ -82,7 +84,7 @@ def trace_embedding(
         for name, tensor, expected in ((f"weights[{k}]", weight, shape), (f"biases[{k}]", bias, shape[:1])):
             _check(name, tensor, expected, gathers)
             arguments.append(tensor.to(statistics_type(gathers.dtype)))
-    traces: Tensor = _OPS.trace_embedding_forward(gathers.reshape(-1, *gathers.shape[-2:]), *arguments, eps)[0]
+    traces = _apply(EMBEDDING, gathers.reshape(-1, *gathers.shape[-2:]), *arguments, eps)[0]
     return traces.reshape(gathers.shape)
 
 
@@ -143,8 +145,10 @@ def trace_mlp(
         _check(f"layers[{k}].weight", layer.weight, (outputs, inputs), traces)
         _check(f"layers[{k}].bias", layer.bias, (outputs,), traces)
         inputs = outputs
-    if inputs != map_shape[0] * map_shape[1]:
-        raise ValueError(f"map_shape must have as many cells as the last layer has outputs, {inputs}, got {map_shape}")
+    if len(map_shape) != 2 or min(map_shape) < 1 or map_shape[0] * map_shape[1] != inputs:
+        raise ValueError(
+            f"map_shape must be (h, w) with as many cells as the last layer has outputs, {inputs}, got {map_shape}"
+        )
 
     of_context, of_shot, of_receiver, of_trace = torch.split(layers[0].weight, columns, dim=1)
     per_shot = _linear(context, of_context, layers[0].bias) + of_shot.t()
@@ -153,7 +157,7 @@ def trace_mlp(
     for k, layer in enumerate(layers):
         if k > 0:
             values, added = _linear(values, layer.weight, layer.bias), None
-        values = _norm_relu(values, added, layer, f"layers[{k}].", training, momentum, eps)
+        values = _norm_relu(values, added, layer, f"layers[{k}]", training, momentum, eps)
     maps: Tensor = values.unflatten(2, map_shape)
     return maps
 
@@ -196,10 +200,10 @@ def norm_relu(
         raise ValueError(f"x must be [batch, channels, ...] and not empty, got shape {list(x.shape)}")
     empty = x.new_empty(0)
     layer = TraceLayer(empty, empty, scale, shift, running_mean, running_variance)
-    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        rows = x.permute(0, 2, 3, 1)
+    rows = x.movedim(1, -1)
+    if rows.is_contiguous():  # channels last
         values = _norm_relu(rows.reshape(-1, x.shape[1], 1), None, layer, "", training, momentum, eps)
-        return values.reshape(rows.shape).permute(0, 3, 1, 2)
+        return values.reshape(rows.shape).movedim(-1, 1)
     values = _norm_relu(x.reshape(*x.shape[:2], -1), None, layer, "", training, momentum, eps)
     return values.reshape(x.shape)
 
@@ -208,35 +212,48 @@ def _norm_relu(
     x: Tensor, added: tuple[Tensor, Tensor] | None, layer: TraceLayer, of: str,
     training: bool, momentum: float, eps: float,
 ) -> Tensor:  # fmt: skip
-    """The operator on x `[outer, channels, inner]` and the terms to add, and the running statistics."""
+    """The operator on x `[outer, channels, inner]` and the terms to add, and the running statistics.
+
+    `of` names the layer in messages.
+    """
     channels, count = x.shape[1], x.shape[0] * x.shape[2]
     wide = statistics_type(x.dtype)
+    prefix = of and of + "."
     for name, tensor in (("scale", layer.scale), ("shift", layer.shift)):
-        _check(of + name, tensor, (channels,), x)
+        _check(prefix + name, tensor, (channels,), x)
     running = (("running_mean", layer.running_mean), ("running_variance", layer.running_variance))
     for name, kept in running:
         if kept is not None:
-            _check(of + name, kept, (channels,), x)
+            _check(prefix + name, kept, (channels,), x)
         elif not training:
-            raise ValueError(f"{of}{name} must be given in evaluation, got None")
+            raise ValueError(f"{prefix}{name} must be given in evaluation, got None")
     if training and count < 2:
         raise ValueError(
-            f"x must hold at least 2 values per normalised channel in training, got {count}; "
+            f"{of or 'x'} must have at least 2 values per normalised channel in training, got {count}; "
             "use a batch of at least 2 models, or evaluation"
         )
     # Copies where a gradient may follow: a training step in between changes the running statistics.
     copied = torch.is_grad_enabled()
     given = (None, None) if training else tuple(kept.to(wide, copy=copied) for _, kept in running if kept is not None)
-    out: Tensor
-    out, mean, variance = _OPS.norm_relu_forward(
-        x, *(added or (None, None)), layer.scale.to(wide), layer.shift.to(wide), *given, eps
+    out, mean, variance = _apply(
+        NORM_RELU, x, *(added or (None, None)), layer.scale.to(wide), layer.shift.to(wide), *given, eps
     )
     if training:
-        with torch.no_grad():
-            for (_, kept), new in zip(running, (mean, variance * (count / (count - 1))), strict=True):
-                if kept is not None:
-                    kept.lerp_(new.to(kept.dtype), momentum)
+        new = (mean, variance * (count / (count - 1)))
+        pairs = [
+            (kept, found.to(kept.dtype)) for (_, kept), found in zip(running, new, strict=True) if kept is not None
+        ]
+        if pairs:  # "foreach", because torch.func refuses to change what it did not get by any other
+            with torch.no_grad():
+                torch._foreach_lerp_([kept for kept, _ in pairs], [found for _, found in pairs], momentum)
     return out
+
+
+def _apply(operator: Operator, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+    """The registered operator for torch.compile; else the route that torch.func and second derivatives know, too."""
+    if torch.compiler.is_compiling():
+        return operator.forward(*inputs)  # type: ignore[no-any-return]
+    return Fused.apply(*inputs, operator)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -92,6 +92,17 @@ def test_maps_with_channels_last_stay_so(shape: tuple[int, ...], training: bool,
     assert relative(norm_gradients(features.norm_relu, first, training=training)[0], expected) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 2, 3, 4)], ids=str)
+def test_channels_last_of_other_dimensions_stay_so(shape: tuple[int, ...]) -> None:
+    norm = norm_of(*shape)
+    turned = Norm(norm.x.movedim(1, -1).contiguous().movedim(-1, 1), *norm.fresh()[1:])
+    found, ours = norm_gradients(features.norm_relu, turned)
+    expected, theirs = norm_gradients(twins.norm_relu, norm)
+    assert found.stride() == turned.x.stride()
+    assert relative(found, expected) < TOLERANCE[torch.float64]
+    assert_norm_gradients(ours, theirs, False, TOLERANCE[torch.float64])
+
+
 @LAYOUTS
 @SINGLE
 def test_running_statistics_are_torchs(dtype: torch.dtype, channels_last: bool) -> None:

@@ -100,7 +100,7 @@ def operators(dtype: torch.dtype = torch.float64) -> dict[str, tuple[Any, ...]]:
 @pytest.mark.parametrize("name", operators())
 def test_opcheck(name: str) -> None:
     forward = "forward" in name
-    # Of a backward operator there is no derivative: it is refused, see test_second_derivatives_are_refused.
+    # Of a backward operator there is no derivative: it is refused, see test_features_derivatives.
     arguments = [
         a.detach().requires_grad_() if forward and isinstance(a, Tensor) and not (k in (5, 6) and "norm" in name) else a
         for k, a in enumerate(operators()[name])
@@ -120,23 +120,6 @@ def test_opcheck_without_gradients() -> None:
                 continue
             result = torch.library.opcheck(getattr(OPS, name.split(",")[0]).default, tuple(given))
             assert set(result.values()) == {"SUCCESS"}, name
-
-
-@pytest.mark.parametrize("which", ["trace_embedding", "norm_relu", "trace_mlp"])
-def test_second_derivatives_are_refused(which: str) -> None:
-    leaf = noise(2, 4, 6).requires_grad_()
-    if which == "trace_embedding":
-        out = features.trace_embedding(leaf, *kernels(2).leaves())
-    elif which == "norm_relu":
-        out = Norm(leaf, *norm_of(2, 4, 6)[1:]).run(features.norm_relu)
-    else:
-        mlp, leaves = mlp_of(2, 3, 4, 10).leaves()
-        out, leaf = mlp.run(features.trace_mlp), leaves[1]
-    (grad,) = torch.autograd.grad(out.square().sum(), leaf, create_graph=True)
-    with pytest.raises(
-        RuntimeError, match=r"differentiable once; for second derivatives use their twins in seisfast\.r"
-    ):
-        torch.autograd.grad(grad.sum(), leaf)
 
 
 @SINGLE

@@ -123,7 +123,7 @@ def test_mlp_is_the_twin(device: str, sizes: tuple[int, ...], dtype: torch.dtype
     found, ours = mlp_gradients(features.trace_mlp, mlp, training=training)
     expected, theirs = mlp_gradients(twins.trace_mlp, Mlp(*wide(tuple(mlp))), training=training)
     tolerance = 10 * TOLERANCE[dtype]
-    assert relative(found, expected) < TOLERANCE[torch.float32] if dtype == torch.float32 else tolerance
+    assert relative(found, expected) < (TOLERANCE[dtype] if dtype == torch.float32 else tolerance)
     floor = max(float(t.norm()) for t in theirs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         assert float((a.double() - b).norm()) < tolerance * max(float(b.norm()), 1e-3 * floor), k

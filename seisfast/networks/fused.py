@@ -18,16 +18,15 @@ class Fused(Protocol):
     fused: bool
 
 
-_warned = False
+_warned: set[str] = set()  # device types
 
 
 def runs_fused(module: Fused, tensor: Tensor) -> bool:
     """Whether the module is to run fused, and this build can on the tensor's device; one warning where it cannot."""
-    global _warned
     if not module.fused or runs_on(tensor.device):
         return module.fused
-    if not _warned:
-        _warned = True
+    if tensor.device.type not in {*_warned, "meta"}:
+        _warned.add(tensor.device.type)
         warnings.warn(
             f"the network runs on plain torch on {tensor.device.type}, because this build of seisfast has no "
             "kernels for it; see the installation guide",

@@ -82,7 +82,7 @@ class Simulate(torch.autograd.Function):
             torch.zeros_like(p) if t is None else t for p, t in ((velocity, velocity_t), (wavelet, wavelet_t))
         )
         survey = ctx.survey
-        tangent = _push(lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents)
+        tangent = push(lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents)
         return tangent, None, None, None
 
     @staticmethod
@@ -124,7 +124,7 @@ class Adjoint(torch.autograd.Function):
         """Forward over reverse (Hessian-vector products) through the twin."""
         primals = ctx.saved_tensors
         filled = tuple(torch.zeros_like(p) if t is None else t for p, t in zip(primals, tangents, strict=False))
-        result: tuple[Tensor, Tensor] = _push(_twin_adjoint(ctx.survey), primals, filled)
+        result: tuple[Tensor, Tensor] = push(_twin_adjoint(ctx.survey), primals, filled)
         return result
 
     @staticmethod
@@ -137,7 +137,7 @@ class Adjoint(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0, 0)
 
 
-def _push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
+def push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
     """Derivative of the function along tangents.
 
     torch.func.jvp cannot run inside a torch.autograd.forward_ad level; there the transpose is transposed.

@@ -1,11 +1,13 @@
 """The feature operators as torch sees them: `trace_embedding`, and batch norm with ReLU in one, `norm_relu`.
 
 Each is a pair `seisfast::NAME_forward`, `seisfast::NAME_backward`; gradients stand on the operators themselves, so
-`opcheck`, `torch.compile(fullgraph=True)`, any stream and CUDA graphs work.
+`opcheck`, `torch.compile(fullgraph=True)`, any stream and CUDA graphs work. Eager code reaches them through
+`feature_derivatives`, which torch.func and second derivatives need.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -139,19 +141,25 @@ def _embed(
     return torch.cat(found)
 
 
-def _keep_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+def keep_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+    """Save what the gradient needs."""
     *tensors, ctx.eps = inputs
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(*tensors, output[1])
     ctx.set_materialize_grads(False)
 
 
-def _differentiate_embedding(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def differentiate_embedding(
+    ctx: Any,  # noqa: ANN401
+    grad: Tensor | None,
+    backward: Callable[..., tuple[Tensor, ...]],
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the inputs of `trace_embedding_forward`, by its backward operator or a function in its place."""
     if grad is None:
         return (None,) * 8
     wanted = ctx.needs_input_grad[0]
     *tensors, statistics = ctx.saved_tensors
-    grad_gathers, flat = torch.ops.seisfast.trace_embedding_backward(grad, *tensors, statistics, ctx.eps, wanted)
+    grad_gathers, flat = backward(grad, *tensors, statistics, ctx.eps, wanted)
     weights = tensors[1:]
     grads = [part.reshape(w.shape) for part, w in zip(flat.split([w.numel() for w in weights]), weights, strict=True)]
     return (grad_gathers if wanted else None, *grads, None)
@@ -237,7 +245,8 @@ def _norm(
         _native.norm_run(params, dtype, adjoint, 1, torch.cuda.current_stream(x.device).cuda_stream)
 
 
-def _keep_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+def keep_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+    """Save what the gradient needs."""
     x, per_shot, per_receiver, scale, shift, mean, variance, ctx.eps = inputs
     ctx.given = mean is not None
     ctx.mark_non_differentiable(*output[1:])
@@ -246,13 +255,16 @@ def _keep_norm(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) ->
     ctx.set_materialize_grads(False)
 
 
-def _differentiate_norm(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def differentiate_norm(
+    ctx: Any,  # noqa: ANN401
+    grad: Tensor | None,
+    backward: Callable[..., tuple[Tensor, ...]],
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the inputs of `norm_relu_forward`, by its backward operator or a function in its place."""
     if grad is None:
         return (None,) * 8
     x, per_shot, per_receiver, *rest = ctx.saved_tensors
-    grad_x, grad_scale, grad_shift = torch.ops.seisfast.norm_relu_backward(
-        grad, x, per_shot, per_receiver, *rest, ctx.given, ctx.eps
-    )
+    grad_x, grad_scale, grad_shift = backward(grad, x, per_shot, per_receiver, *rest, ctx.given, ctx.eps)
     of_shots = of_receivers = None
     if per_shot is not None and per_receiver is not None:
         of_traces = grad_x.unflatten(1, (-1, per_receiver.shape[0]))
@@ -262,16 +274,21 @@ def _differentiate_norm(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tup
 
 def _refuse(ctx: Any, *_: Tensor) -> tuple[None, ...]:  # noqa: ANN401
     raise RuntimeError(
-        "the feature operators are differentiable once; for second derivatives use their twins in "
-        "seisfast.reference.features (SeisInvNet(..., fused=False))"
+        "the bare feature operators, and compiled code, are differentiable once; "
+        "take second derivatives through an eager seisfast.features"
     )
 
 
-torch.library.register_autograd(
-    "seisfast::trace_embedding_forward", _differentiate_embedding, setup_context=_keep_embedding, lib=_library
-)
-torch.library.register_autograd("seisfast::trace_embedding_backward", _refuse, lib=_library)
-torch.library.register_autograd(
-    "seisfast::norm_relu_forward", _differentiate_norm, setup_context=_keep_norm, lib=_library
-)
-torch.library.register_autograd("seisfast::norm_relu_backward", _refuse, lib=_library)
+def _register(name: str, keep: Callable[..., None], differentiate: Callable[..., Any]) -> None:
+    """The gradient of the bare operators: what torch.compile sees."""
+
+    def gradients(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        found: tuple[Tensor | None, ...] = differentiate(ctx, grad, getattr(torch.ops.seisfast, f"{name}_backward"))
+        return found
+
+    torch.library.register_autograd(f"seisfast::{name}_forward", gradients, setup_context=keep, lib=_library)
+    torch.library.register_autograd(f"seisfast::{name}_backward", _refuse, lib=_library)
+
+
+_register("trace_embedding", keep_embedding, differentiate_embedding)
+_register("norm_relu", keep_norm, differentiate_norm)
