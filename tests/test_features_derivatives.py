@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from small_features import Mlp, Norm, clear_gathers, clear_mlp, clear_norm, kernels, noise, norm_of, relative
+from small_features import DEVICES, Mlp, Norm, clear_gathers, clear_mlp, clear_norm, kernels, noise, norm_of, relative
 from torch import Tensor
 from torch.autograd import forward_ad
 
@@ -24,14 +25,14 @@ pytestmark = pytest.mark.filterwarnings(
 Run = Callable[..., Tensor]
 
 
-def _embedding(module: types.ModuleType) -> tuple[Run, list[Tensor]]:
-    k = kernels(2)
+def _embedding(module: types.ModuleType, device: str) -> tuple[Run, list[Tensor]]:
+    k = kernels(2).to(device)
     gathers = clear_gathers(2, 3, 5, k, torch.float64, margin=1e-4)
     return lambda x, *w: module.trace_embedding(x, w[:3], w[3:]), [gathers, *k.all()]
 
 
-def _norm(module: types.ModuleType, training: bool) -> tuple[Run, list[Tensor]]:
-    norm = clear_norm(3, 2, 2, 3, margin=1e-4, training=training, channels_last=True)
+def _norm(module: types.ModuleType, device: str, training: bool) -> tuple[Run, list[Tensor]]:
+    norm = clear_norm(3, 2, 2, 3, margin=1e-4, training=training, channels_last=True).to(device)
 
     def run(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return Norm(x, *norm.fresh()[1:3], scale, shift).run(module.norm_relu, training=training)
@@ -39,8 +40,8 @@ def _norm(module: types.ModuleType, training: bool) -> tuple[Run, list[Tensor]]:
     return run, [norm.x, norm.scale, norm.shift]
 
 
-def _mlp(module: types.ModuleType, training: bool) -> tuple[Run, list[Tensor]]:
-    mlp = clear_mlp(3, 2, 2, 4, features=3, widths=(5,), margin=1e-4, training=training)
+def _mlp(module: types.ModuleType, device: str, training: bool) -> tuple[Run, list[Tensor]]:
+    mlp = clear_mlp(3, 2, 2, 4, features=3, widths=(5,), margin=1e-4, training=training).to(device)
 
     def run(context: Tensor, traces: Tensor, *parts: Tensor) -> Tensor:
         kept = [[part.clone() for part in layer[4:] if part is not None] for layer in mlp.layers]
@@ -50,23 +51,23 @@ def _mlp(module: types.ModuleType, training: bool) -> tuple[Run, list[Tensor]]:
     return run, [mlp.context, mlp.traces, *(part for layer in mlp.layers for part in layer[:4] if part is not None)]
 
 
-OPERATORS: dict[str, Callable[[types.ModuleType], tuple[Run, list[Tensor]]]] = {
+OPERATORS: dict[str, Callable[[types.ModuleType, str], tuple[Run, list[Tensor]]]] = {
     "embedding": _embedding,
-    "norm": lambda module: _norm(module, True),
-    "norm in evaluation": lambda module: _norm(module, False),
-    "mlp": lambda module: _mlp(module, True),
-    "mlp in evaluation": lambda module: _mlp(module, False),
+    "norm": functools.partial(_norm, training=True),
+    "norm in evaluation": functools.partial(_norm, training=False),
+    "mlp": functools.partial(_mlp, training=True),
+    "mlp in evaluation": functools.partial(_mlp, training=False),
 }
 EVERY = pytest.mark.parametrize("which", OPERATORS)
 
 
 def along(tensors: list[Tensor], seed: int = 51) -> tuple[Tensor, ...]:
-    return tuple(noise(*t.shape, seed=seed + k) for k, t in enumerate(tensors))
+    return tuple(noise(*t.shape, seed=seed + k, device=t.device) for k, t in enumerate(tensors))
 
 
-def agree(which: str, result: Callable[[Run, list[Tensor]], Any]) -> None:
+def agree(which: str, result: Callable[[Run, list[Tensor]], Any], device: str = "cpu") -> None:
     """What torch makes of the operator and of its twin: the same, and not zero."""
-    found, expected = (result(*OPERATORS[which](module)) for module in (features, twins))
+    found, expected = (result(*OPERATORS[which](module, device)) for module in (features, twins))
     parts = zip(*((r,) if isinstance(r, Tensor) else r for r in (found, expected)), strict=True)
     for ours, theirs in parts:
         if float(theirs.norm()) < 1e-12:  # of the third bias
@@ -80,8 +81,9 @@ def scalar(run: Run) -> Run:
 
 
 @EVERY
-def test_forward_mode(which: str) -> None:
-    agree(which, lambda run, tensors: torch.func.jvp(run, tuple(tensors), along(tensors)))
+@DEVICES
+def test_forward_mode(device: str, which: str) -> None:
+    agree(which, lambda run, tensors: torch.func.jvp(run, tuple(tensors), along(tensors)), device)
     agree(
         which, lambda run, tensors: torch.func.jvp(lambda x: run(x, *tensors[1:]), (tensors[0],), (tensors[0].flip(0),))
     )
@@ -109,7 +111,8 @@ def test_gradients_of_torch_func(which: str) -> None:
 
 
 @EVERY
-def test_second_derivatives(which: str) -> None:
+@DEVICES
+def test_second_derivatives(device: str, which: str) -> None:
     """Reverse over reverse, forward over reverse, and all at once."""
 
     def twice(run: Run, tensors: list[Tensor]) -> tuple[Tensor, ...]:
@@ -118,7 +121,7 @@ def test_second_derivatives(which: str) -> None:
         weighted = sum((g * d).sum() for g, d in zip(grads, along(tensors), strict=True))
         return torch.autograd.grad(weighted, leaves)
 
-    agree(which, twice)
+    agree(which, twice, device)
     agree(
         which,
         lambda run, tensors: torch.func.jvp(
@@ -130,7 +133,7 @@ def test_second_derivatives(which: str) -> None:
 
 @pytest.mark.parametrize("which", ["embedding", "norm", "mlp in evaluation"])
 def test_gradgradcheck(which: str) -> None:
-    run, tensors = OPERATORS[which](features)
+    run, tensors = OPERATORS[which](features, "cpu")
     leaves = [t.detach().clone().requires_grad_() for t in tensors]
     assert torch.autograd.gradgradcheck(run, leaves, [noise(*run(*tensors).shape)], atol=1e-6)
 
