@@ -3,7 +3,8 @@
 ``python bench/bench_training.py --device cuda`` on a GPU; on a CPU a few steps of a small batch. A step is what
 `seisfast.training.fit` does with a batch that is on the device: forward, loss (mean squared error and SSIM in three
 windows), backward, clipping, Adam. Every row gets the same data, loss, fused Adam, late reading and float32 settings;
-only the network (`fused`) and who launches it (torch, torch.compile, one CUDA graph) differ.
+only the network (`fused`) and who launches it (torch, torch.compile, one CUDA graph) differ; on a CPU both also run
+with the memory of freed tensors kept, which is what `fit` does and a plain loop does not.
 
 Before anything is timed, both networks with equal weights must give the same loss and gradient (relative L2 norm over
 all weights): the fused network may be at most twice as far from the twin in float64 as the twin in that precision is,
@@ -18,6 +19,8 @@ seeds: how far the smoothed losses part, and the metrics on validation models.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -28,6 +31,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +41,7 @@ import seisfast as sf
 from seisfast import losses, metrics, networks
 from seisfast.geology import SeisInv
 from seisfast.normalization import Normalization
+from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
 from seisfast.training.step import WARM_UP, TrainingStep
 
@@ -85,6 +90,7 @@ class Contender:
     fused: bool
     graph: bool = False
     mode: str = ""  # of torch.compile
+    kept: bool = False  # freed memory, as `fit` does it on a CPU
 
     @property
     def peer(self) -> bool:
@@ -111,11 +117,15 @@ def make_step(
 
 def contenders(device: torch.device, compiled: list[str]) -> list[Contender]:
     """The rows of a batch size and precision."""
-    ours = [Contender("seisfast, fused", True)]
-    if device.type == "cuda":
+    ours, on_cpu = [Contender("seisfast, fused", True)], device.type == "cpu"
+    if on_cpu:
+        ours.insert(0, Contender("seisfast, fused, memory kept", True, kept=True))
+    else:
         ours.insert(0, Contender("seisfast, fused, CUDA graph", True, graph=True))
     peers = [Contender("plain twin, eager", False)]
-    if device.type == "cuda":
+    if on_cpu:
+        peers.append(Contender("plain twin, eager, memory kept", False, kept=True))
+    else:
         peers.append(Contender("plain twin, CUDA graph", False, graph=True))
     peers += [Contender(f"plain twin, torch.compile, {mode}", False, mode=mode) for mode in compiled]
     return ours + peers
@@ -182,6 +192,30 @@ class Row:
         return 1e3 * min(self.seconds)
 
 
+class PeakMemory:
+    """The most bytes held at a time since this was made, on a CPU beyond those held before; 0 where nobody tells."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.before = device, 0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            return
+        with contextlib.suppress(OSError, IndexError):  # other systems than Linux
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak, proc_pid_clear_refs(5)
+            self.before = self._high_water()
+
+    @staticmethod
+    def _high_water() -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+    def peak(self) -> int:
+        """Bytes."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated()
+        return self._high_water() - self.before if self.before else 0
+
+
 @dataclass
 class Bench:
     """Measures and keeps what is worth printing."""
@@ -207,7 +241,8 @@ class Bench:
         torch.compiler.reset()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        with contextlib.suppress(AttributeError):  # other libraries than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
     def task(self, batch: int, precision: str, compiled: list[str], checked: int) -> None:
         """Check, then time every contender that there is time for."""
@@ -237,8 +272,10 @@ class Bench:
 
     def measure(self, contender: Contender, batch: int, precision: str) -> Row:
         """Time the steps of a contender after those that warm up, compile and capture."""
+        memory = PeakMemory(self.device)
         data = self.size.batch(batch, self.device)
-        with float32_products(precision, self.device):
+        kept = freed_memory_kept(self.device) if contender.kept else contextlib.nullcontext()
+        with kept, float32_products(precision, self.device):
             step = contender.step(self.size, self.device, precision, batch)
             for _ in range(WARM_UP + 2 if self.device.type == "cuda" else 2):
                 step(*data)
@@ -246,8 +283,7 @@ class Bench:
             if contender.graph and not step.captured:
                 raise RuntimeError("the step was not captured")
             seconds = [self.seconds(step, data) for _ in range(self.repeats)]
-        peak = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
-        return Row(contender, batch, precision, seconds, peak)
+        return Row(contender, batch, precision, seconds, memory.peak())
 
     def seconds(self, step: TrainingStep, data: tuple[Tensor, Tensor]) -> float:
         """Seconds of one step, mean of several that follow each other."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seisfast.ops.feature_derivatives import EMBEDDING, NORM_RELU, Fused, Operator
+from seisfast.ops.feature_derivatives import EMBEDDING, NORM_RELU, Feature, Operator
 from seisfast.ops.features import STORED, statistics_type
 
 
@@ -243,7 +243,7 @@ def _norm_relu(
         pairs = [
             (kept, found.to(kept.dtype)) for (_, kept), found in zip(running, new, strict=True) if kept is not None
         ]
-        if pairs:  # "foreach", because torch.func refuses to change what it did not get by any other
+        if pairs:  # not "lerp_", which torch.func refuses on tensors that it was not given
             with torch.no_grad():
                 torch._foreach_lerp_([kept for kept, _ in pairs], [found for _, found in pairs], momentum)
     return out
@@ -253,7 +253,7 @@ def _apply(operator: Operator, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ANN
     """The registered operator for torch.compile; else the route that torch.func and second derivatives know, too."""
     if torch.compiler.is_compiling():
         return operator.forward(*inputs)  # type: ignore[no-any-return]
-    return Fused.apply(*inputs, operator)  # type: ignore[no-any-return, no-untyped-call]
+    return Feature.apply(*inputs, operator)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

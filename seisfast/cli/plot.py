@@ -65,7 +65,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--cmap", type=str | None, default=None, help="colour map: viridis, jet, gray, seismic, ...")
     parser.add_argument(
-        "--perc", type=float | None, default=None, help="gathers: clip at this percentile of |amplitude|, 98"
+        "--perc",
+        type=float | None,
+        default=None,
+        help="gathers: clip at this percentile of |amplitude|; 98 when left out",
     )
     parser.add_argument("--title", type=str | None, default=None, help="text above the picture")
     parser.add_argument(

@@ -22,7 +22,7 @@ _OPS = torch.ops.seisfast
 
 @dataclass(frozen=True)
 class Operator:
-    """What `Fused` needs to know of an operator whose inputs are seven tensors, some of them optional, and eps.
+    """What `Feature` needs to know of an operator whose inputs are seven tensors, some of them optional, and eps.
 
     Not a tuple, which torch.func would take apart.
     """
@@ -79,7 +79,7 @@ NORM_RELU = Operator(
 )  # fmt: skip
 
 
-class Fused(torch.autograd.Function):
+class Feature(torch.autograd.Function):
     """(inputs of an operator, the operator) -> (maps, statistics)."""
 
     @staticmethod
@@ -101,7 +101,7 @@ class Fused(torch.autograd.Function):
         """The exact transpose, itself differentiable."""
 
         def transpose(*inputs: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
-            return FusedAdjoint.apply(*inputs, ctx.operator)  # type: ignore[no-any-return, no-untyped-call]
+            return FeatureAdjoint.apply(*inputs, ctx.operator)  # type: ignore[no-any-return, no-untyped-call]
 
         return *ctx.operator.differentiate(ctx, grad, transpose), None
 
@@ -116,10 +116,10 @@ class Fused(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Any, Any]:  # noqa: ANN401
         """One call per element."""
-        return _one_by_one(Fused, info.batch_size, in_dims, args)
+        return _one_by_one(Feature, info.batch_size, in_dims, args)
 
 
-class FusedAdjoint(torch.autograd.Function):
+class FeatureAdjoint(torch.autograd.Function):
     """(grad of the maps, inputs of an operator's transpose, the operator) -> gradients."""
 
     @staticmethod
@@ -154,7 +154,7 @@ class FusedAdjoint(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Any, Any]:  # noqa: ANN401
         """One call per element."""
-        return _one_by_one(FusedAdjoint, info.batch_size, in_dims, args)
+        return _one_by_one(FeatureAdjoint, info.batch_size, in_dims, args)
 
 
 def _transpose_of(ctx: Any) -> tuple[Callable[..., tuple[Tensor, ...]], Sequence[Tensor | None]]:  # noqa: ANN401

@@ -74,7 +74,7 @@ class Feed:
             return ahead(_copied(read, self.device))
         return ((records.to(self.device), velocity.to(self.device)) for records, velocity in read)
 
-    def check_finite(self, verbose: bool = False) -> None:
+    def check_finite(self, verbose: bool) -> None:
         """Reads everything once, when it is stored.
 
         Args:

@@ -21,6 +21,7 @@ from seisfast.training import checkpoint
 from seisfast.training.config import TrainingConfig, resolve_device, to_yaml
 from seisfast.training.feed import Dataset, Feed, starting_normalization
 from seisfast.training.log import RunLog
+from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
 from seisfast.training.progress import Display, StopSignals
 from seisfast.training.resume import check_same_run, saved_run
@@ -103,6 +104,7 @@ def fit(
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         float32_products(precision, device),
+        freed_memory_kept(device),
         StopSignals() as signals,
     ):
         torch.manual_seed(config.seed)
