@@ -8,10 +8,9 @@
 // Multiplied by C, which commutes with the diagonal K, this is the forward step in mu = C lambda, with L^T for L:
 //   mu[n] = 2 mu[n+1] - mu[n+2] - K (mu[n+1] - mu[n+2]) + C L^T mu[n+1]
 // No approximation and no division: where C is zero (a free surface) the field is zero in both. A residual enters as
-// C times itself, as a source does. L^T of mu is D2 mu + extra, since D2 is symmetric and D1 antisymmetric:
-//   m' = b m + mu           (adjoint of zeta)   t = a m'
-//   p' = b p - D1 (mu + t)  (adjoint of psi)    r = a p'
-//   extra = D2 t - D1 r
+// C times itself, as a source does. L^T of mu is D2 mu + extra, since D2 is symmetric and D1 antisymmetric; with a times
+// the adjoints of zeta and psi in the recursions:
+//   t' = b t + a mu             r' = b r - a D1 (mu + t')             extra = D2 t' - D1 r'
 // Both run over the cells within the stencil's reach of the layer; a and b switch the recursion off outside it.
 #pragma once
 #include "acoustic/stencil.h"
@@ -19,33 +18,34 @@
 namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 
-template <int R, class T, class U>
-SEISFAST_HD T next_psi(const T* d1, T a, T b, T psi, U u) {
+// T is a number, V a number or a vector of cells, A what the layer has there: one for a row, or one for each column.
+template <int R, class T, class A, class V, class U>
+SEISFAST_HD V next_psi(const T* d1, A a, A b, V psi, U u) {
   return fma(b, psi, a * first<R>(d1, u));
 }
 
 // Updates zeta in place; returns what the layer adds to the Laplacian.
-template <int R, class T, class U, class P>
-SEISFAST_HD T layer(const T* d1, const T* d2, T a, T b, T& zeta, U u, P psi) {
-  const T slope = first<R>(d1, psi);
+template <int R, class T, class A, class V, class U, class P>
+SEISFAST_HD V layer(const T* d1, const T* d2, A a, A b, V& zeta, U u, P psi) {
+  const V slope = first<R>(d1, psi);
   zeta = fma(b, zeta, a * (second<R>(d2, u) + slope));
   return slope + zeta;
 }
 
-template <class T>
-SEISFAST_HD T next_m(T b, T m, T mu) {
-  return fma(b, m, mu);
+template <class A, class V>
+SEISFAST_HD V next_t(A a, A b, V t, V mu) {
+  return fma(b, t, a * mu);
 }
 
-// mu(k), m(k), a(k) along the axis.
-template <int R, class T, class U, class M, class A>
-SEISFAST_HD T next_p(const T* d1, T b, T p, U mu, M m, A a) {
-  return fma(b, p, -first<R>(d1, [&](int k) { return fma(a(k), m(k), mu(k)); }));
+// `mu_t(k)` is mu + t'.
+template <int R, class T, class A, class V, class S>
+SEISFAST_HD V next_r(const T* d1, A a, A b, V r, S mu_t) {
+  return fma(b, r, -(a * first<R>(d1, mu_t)));
 }
 
-template <int R, class T, class M, class P, class A>
-SEISFAST_HD T layer_transposed(const T* d1, const T* d2, M m, P p, A a) {
-  return second<R>(d2, [&](int k) { return a(k) * m(k); }) - first<R>(d1, [&](int k) { return a(k) * p(k); });
+template <int R, class T, class S, class Q>
+SEISFAST_HD auto layer_transposed(const T* d1, const T* d2, S t, Q r) {
+  return second<R>(d2, t) - first<R>(d1, r);
 }
 
 // Damping of the sponge per step: the side frames win in the corners.

@@ -1,31 +1,32 @@
-// Owns the CPU engine's entry points: the shots of cpu_shot.h and cpu_adjoint.h, compiled for one vector level.
+// Owns the CPU engine's entry points: the shots of cpu_shot.h, compiled for one vector level.
 #include "acoustic/cpu.h"
-#include "acoustic/cpu_adjoint.h"
+
+#include "acoustic/cpu_shot.h"
 
 namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 namespace {
 
 template <class T, int R>
-CpuEngine<T> engine() {
-  return {[](const Acoustic<T>& p, int job, T* workspace) { Shot<T, R>(p, job, workspace).forward(); },
-          [](const Acoustic<T>& p, int job, T* workspace) { AdjointShot<T, R>(p, job, workspace).adjoint(); }};
+std::unique_ptr<CpuShot> make(const Acoustic<T>& p, bool adjoint, int job, T* workspace) {
+  if (adjoint) return std::make_unique<AdjointShot<T, R>>(p, job, workspace);
+  return std::make_unique<ForwardShot<T, R>>(p, job, workspace);
 }
 
 template <class T>
-CpuEngine<T> engine_of(int order) {
+MakeCpuShot<T> make_of(int order) {
   switch (order) {
-    case 2: return engine<T, 1>();
-    case 4: return engine<T, 2>();
-    case 6: return engine<T, 3>();
-    default: return engine<T, 4>();
+    case 2: return make<T, 1>;
+    case 4: return make<T, 2>;
+    case 6: return make<T, 3>;
+    default: return make<T, 4>;
   }
 }
 
 }  // namespace
 
-CpuEngine<float> cpu_engine_f32(int order) { return engine_of<float>(order); }
-CpuEngine<double> cpu_engine_f64(int order) { return engine_of<double>(order); }
+MakeCpuShot<float> cpu_shot_f32(int order) { return make_of<float>(order); }
+MakeCpuShot<double> cpu_shot_f64(int order) { return make_of<double>(order); }
 
 }  // namespace SEISFAST_LEVEL
 }  // namespace seisfast

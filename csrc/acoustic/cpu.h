@@ -1,37 +1,43 @@
-// Owns the interface of the CPU engine: one shot per call, compiled once per vector level.
+// Owns the interface of the CPU engine: a shot that one or several threads run, compiled once per vector level.
 #pragma once
+#include <memory>
+
 #include "acoustic/params.h"
+#include "common/crew.h"
 
 namespace seisfast {
 
-// Elements of T that one shot works in, ghosts included, for the forward run or for the adjoint.
-template <class T>
-int64_t cpu_workspace(const Acoustic<T>& p, bool adjoint);
-
-// Run all steps of shot `job` (= model * shots + shot) in `workspace`, which need not be cleared.
-template <class T>
-using CpuRun = void (*)(const Acoustic<T>& p, int job, T* workspace);
-
-template <class T>
-struct CpuEngine {
-  CpuRun<T> forward, adjoint;
+// The run of one shot (job = model * shots + shot) through all its steps, forward or transposed.
+class CpuShot {
+ public:
+  virtual ~CpuShot() = default;
+  virtual int64_t workspace() const = 0;  // elements of T that it works in
+  virtual int most_members() const = 0;   // threads that can share it
+  // The share of one thread; all run at once. `depth`: steps on some rows before the next rows, 0 for what the cache
+  // suggests. The result depends on neither.
+  virtual void run(Crew& crew, int member, int members, int depth) = 0;
+  virtual void finish() = 0;  // after all shares
 };
+
+// Makes a shot in `workspace`, aligned to 64 bytes, which need not be cleared; null for one that only tells its size.
+template <class T>
+using MakeCpuShot = std::unique_ptr<CpuShot> (*)(const Acoustic<T>& p, bool adjoint, int job, T* workspace);
 
 #define SEISFAST_DECLARE_LEVEL(level)          \
   inline namespace level {                     \
-  CpuEngine<float> cpu_engine_f32(int order);  \
-  CpuEngine<double> cpu_engine_f64(int order); \
+  MakeCpuShot<float> cpu_shot_f32(int order);  \
+  MakeCpuShot<double> cpu_shot_f64(int order); \
   }
 SEISFAST_DECLARE_LEVEL(baseline)
 SEISFAST_DECLARE_LEVEL(avx2)
 SEISFAST_DECLARE_LEVEL(avx512)
 #undef SEISFAST_DECLARE_LEVEL
 
-// The functions of a vector level that the processor has, best first.
+// That of the best vector level that the processor has.
 template <class T>
-CpuEngine<T> cpu_engine(int order);
+MakeCpuShot<T> cpu_shot(int order);
 
-// Both run the jobs of the call, `threads` at a time, each through all its time steps. Throw std::bad_alloc.
+// Both run the jobs of the call on `threads` threads. Throw std::bad_alloc.
 template <class T>
 void cpu_forward(const Acoustic<T>& p, int threads);
 template <class T>

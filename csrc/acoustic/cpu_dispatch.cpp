@@ -8,62 +8,87 @@
 
 #include "acoustic/cpu.h"
 #include "common/cpu_level.h"
+#include "common/flush.h"
 #include "common/threads.h"
 
 namespace seisfast {
+
+template <class T>
+MakeCpuShot<T> cpu_shot(int order) {
+  if constexpr (std::is_same_v<T, float>)
+    return SEISFAST_AT_BEST_LEVEL(cpu_shot_f32(order));
+  else
+    return SEISFAST_AT_BEST_LEVEL(cpu_shot_f64(order));
+}
+
 namespace {
 
-// Calls run(p, job, workspace) for every job of the call, `threads` at a time; a thread allocates its workspace once.
+constexpr int64_t kShare = 32768;  // cells that are worth a thread's waiting for its neighbours
+
 template <class T>
-void over_jobs(const Acoustic<T>& p, int threads, int64_t workspace, CpuRun<T> run) {
+using Memory = std::unique_ptr<T, decltype(&std::free)>;
+
+template <class T>
+Memory<T> allocate(int64_t elements) {
+  Memory<T> memory(static_cast<T*>(std::aligned_alloc(64, (elements * sizeof(T) + 63) / 64 * 64)), &std::free);
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+// A thread takes one shot after the other. The last shots, when there are fewer than threads, are shared by all, where
+// they are so large that more threads find work that way.
+template <class T>
+void run(const Acoustic<T>& p, bool adjoint, int threads) {
+  const MakeCpuShot<T> make = cpu_shot<T>(p.order);
+  const std::unique_ptr<CpuShot> any = make(p, adjoint, p.first, nullptr);
+  const int64_t workspace = any->workspace();
+  const int last = p.count % threads;
+  const int sharing = int(std::min<int64_t>({threads, any->most_members(), p.grid.cells() / kShare}));
+  const int alone = sharing > last ? p.count - last : p.count;
+
   std::atomic<int> next{0};
-  run_threads(std::min(threads, p.count), [&] {
-    const std::unique_ptr<T, decltype(&std::free)> memory(
-        static_cast<T*>(std::aligned_alloc(64, (workspace * sizeof(T) + 63) / 64 * 64)), &std::free);
-    if (!memory) throw std::bad_alloc();
-    for (int i = next++; i < p.count; i = next++) run(p, p.first + i, memory.get());
-  });
+  if (alone > 0)
+    run_threads(std::min(threads, alone), [&](int, int) {
+      const FlushSubnormals flush;
+      const Memory<T> memory = allocate<T>(workspace);
+      Crew crew(1);
+      for (int i = next++; i < alone; i = next++) {
+        const std::unique_ptr<CpuShot> shot = make(p, adjoint, p.first + i, memory.get());
+        shot->run(crew, 0, 1, 0);
+        shot->finish();
+      }
+    });
+  if (alone == p.count) return;
+  const FlushSubnormals flush;
+  const Memory<T> memory = allocate<T>(workspace);
+  for (int i = alone; i < p.count; ++i) {
+    const std::unique_ptr<CpuShot> shot = make(p, adjoint, p.first + i, memory.get());
+    Crew crew(sharing);
+    run_threads(sharing, [&](int member, int members) {
+      const FlushSubnormals flush_here;
+      shot->run(crew, member, members, 0);
+    });
+    shot->finish();
+  }
 }
 
 }  // namespace
 
 template <class T>
-int64_t cpu_workspace(const Acoustic<T>& p, bool adjoint) {
-  const Grid& g = p.grid;
-  const int64_t field = int64_t(g.nz_p() + 2 * p.reach()) * (g.row() + 32), line = g.row() + 32;
-  const int64_t column = g.nz_p() + 2 * p.reach() + kBlock;
-  int64_t size = (p.sponge ? 4 : 7) * field + 3 * line + 2 * column;
-  if (!adjoint) return size + (p.half ? g.cells() * p.channels() : 0);
-  size += (p.sponge ? 2 : 6) * field + g.cells() * p.channels() + p.per_shot + 2 * kBlock;
-  const int64_t steps = p.keep == Keep::checkpoints ? p.segment : p.half ? 1 : 0;
-  return size + steps * g.cells() * p.channels();
-}
-
-template <class T>
-CpuEngine<T> cpu_engine(int order) {
-  if constexpr (std::is_same_v<T, float>)
-    return SEISFAST_AT_BEST_LEVEL(cpu_engine_f32(order));
-  else
-    return SEISFAST_AT_BEST_LEVEL(cpu_engine_f64(order));
-}
-
-template <class T>
 void cpu_forward(const Acoustic<T>& p, int threads) {
-  over_jobs(p, threads, cpu_workspace(p, false), cpu_engine<T>(p.order).forward);
+  run(p, false, threads);
 }
 
 template <class T>
 void cpu_adjoint(const Acoustic<T>& p, int threads) {
-  over_jobs(p, threads, cpu_workspace(p, true), cpu_engine<T>(p.order).adjoint);
+  run(p, true, threads);
 }
 
-template CpuEngine<float> cpu_engine<float>(int);
-template CpuEngine<double> cpu_engine<double>(int);
-template int64_t cpu_workspace<float>(const Acoustic<float>&, bool);
-template int64_t cpu_workspace<double>(const Acoustic<double>&, bool);
-template void cpu_forward<float>(const Acoustic<float>&, int);
-template void cpu_forward<double>(const Acoustic<double>&, int);
-template void cpu_adjoint<float>(const Acoustic<float>&, int);
-template void cpu_adjoint<double>(const Acoustic<double>&, int);
+template MakeCpuShot<float> cpu_shot(int);
+template MakeCpuShot<double> cpu_shot(int);
+template void cpu_forward(const Acoustic<float>&, int);
+template void cpu_forward(const Acoustic<double>&, int);
+template void cpu_adjoint(const Acoustic<float>&, int);
+template void cpu_adjoint(const Acoustic<double>&, int);
 
 }  // namespace seisfast

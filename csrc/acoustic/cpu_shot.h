@@ -1,263 +1,59 @@
-// Owns one shot on the CPU, forward: its memory, its time step, and what it keeps for the adjoint.
-//
-// Fields are [nz_p + 2 reach, row + 2 kGhost] with ghosts around the grid: zero beside C-PML, the periodic image under the
-// sponge, the odd mirror above a free surface. Loops run over whole blocks of kBlock columns; what lies right of the grid
-// stays zero because (v dt)^2 is zero there.
+// Owns the runs of one shot on the CPU, forward and transposed: what follows what in a band, and what is kept.
 #pragma once
-#include <initializer_list>
-
+#include "acoustic/cpu.h"
+#include "acoustic/cpu_backward.h"
+#include "acoustic/cpu_forward.h"
+#include "acoustic/cpu_sweep.h"
+#include "acoustic/gradient.h"
 #include "acoustic/half.h"
-#include "acoustic/step.h"
+#include "common/cpu_level.h"
 
 namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 
-constexpr int kGhost = 16;
-
-// Columns [begin, end), whole blocks.
-struct Span {
-  int begin, end;
-};
-
+// A wave in its medium, and what it leaves behind.
 template <class T, int R>
-class Shot {
+class Shot : public CpuShot {
  public:
   Shot(const Acoustic<T>& params, int job, T* workspace)
-      : p(params), g(params.grid), k(params.weights), job(job), model(job / params.shots), shot(job % params.shots),
-        row(g.row()), stride(row + 2 * kGhost), nz(g.nz_p()), nx(g.nx_p()), next(workspace),
-        first_row(params.free_surface ? 1 : 0) {
-    w = field();
-    u = field();
-    previous = field();
-    ax = line();
-    bx = line();
-    extra = line();
-    if (p.sponge) {
-      damping = field();
-      set_sponge();
-    } else {
-      psi_z = field();
-      psi_x = field();
-      zeta_z = field();
-      zeta_x = field();
-      set_layers();
-    }
-    set_strength();
-  }
+      : p(params), g(params.grid), job(job), arena(workspace), m(params, job, arena), wave(m, arena),
+        scratch(p.half ? arena.take(g.cells() * p.channels()) : nullptr) {}
 
-  void forward() {
-    T* records = p.data + int64_t(job) * p.nt * p.receivers;
-    scratch = p.half ? take(g.cells() * p.channels()) : nullptr;
-    for (int n = 0; n < p.nt; ++n) {
-      if (p.keep == Keep::checkpoints && n % p.segment == 0) save(checkpoint(n / p.segment));
-      const bool kept = p.keep == Keep::steps && n % p.every == 0;
-      step(n, kept ? kept_step(n, 0) : nullptr, kept && p.vmin_gradient ? kept_step(n, 1) : nullptr);
-      if (kept && p.half) compress(n);
-      for (int r = 0; r < p.receivers; ++r) records[int64_t(n) * p.receivers + r] = u[receiver(r)];
-    }
+  int64_t workspace() const override { return arena.used; }
+  void run(Crew& crew, int member, int members, int depth) override {
+    Slab slab(m.nz, m.bands, unlayered(), p.sponge, depth > 0 ? depth : fitting(), crew, member, members);
+    slab.sweep(1, [this](int, int band) { prepare(m.band(band)); });
+    run(slab);
   }
 
  protected:
-  // -- memory ---------------------------------------------------------------------------------------------------------
+  // A band of everything that must be there before the first step.
+  virtual void prepare(Span band) { m.prepare(band), wave.clear(band); }
+  virtual void run(Slab& slab) = 0;  // the share of one thread
 
-  // A cleared field with ghosts; the pointer is that of cell (0, 0).
-  T* field() {
-    const int64_t size = int64_t(nz + 2 * R) * stride;
-    T* begin = take(size);
-    return begin + R * stride + kGhost;
-  }
-  T* line() { return take(stride) + kGhost; }
-  T* line_of(int n) { return take(round_up(n)); }
-  T* take(int64_t size) {
-    T* begin = next;
-    next += size;
-    for (int64_t i = 0; i < size; ++i) begin[i] = 0;
-    return begin;
+  bool keeps(int n) const { return p.keep == Keep::steps && n % p.every == 0; }
+
+  void advance(int n, int band, const Slab& slab) {
+    const bool kept = keeps(n);
+    advance(n, band, slab, kept ? kept_step(n, 0) : nullptr, kept && p.vmin_gradient ? kept_step(n, 1) : nullptr);
   }
 
-  // -- set-up ---------------------------------------------------------------------------------------------------------
-
-  void set_strength() {
-    const T* v = p.velocity + int64_t(model) * g.nz * g.nx;
-    for (int iz = first_row; iz < nz; ++iz)
-      for (int ix = 0; ix < nx; ++ix)
-        w[iz * stride + ix] =
-            strength(v[int64_t(clamp_index(iz - g.top, g.nz)) * g.nx + clamp_index(ix - g.left, g.nx)], p.dt);
-  }
-
-  void set_sponge() {
-    for (int iz = 0; iz < nz; ++iz)
-      for (int ix = 0; ix < nx; ++ix) damping[iz * stride + ix] = base(iz, ix) * p.slowest[model];
-    spans[0] = {0, 0};
-    span_count = 0;
-  }
-  T base(int iz, int ix) const { return sponge_base(g, p.profile[iz], p.profile[nz + ix], ix); }
-
-  void set_layers() {
-    az = line_of(nz + 2 * R) + R;
-    bz = line_of(nz + 2 * R) + R;
-    for (int iz = 0; iz < nz; ++iz) az[iz] = p.profile[iz], bz[iz] = p.profile[nz + iz];
-    for (int ix = 0; ix < nx; ++ix) ax[ix] = p.profile[2 * nz + ix], bx[ix] = p.profile[2 * nz + nx + ix];
-    Span left{0, g.left ? round_up(g.left + R) : 0}, right{row, row};
-    if (g.right) right.begin = (nx - g.right - R > 0 ? nx - g.right - R : 0) / kBlock * kBlock;
-    if (left.end > row) left.end = row;
-    if (left.end >= right.begin) {
-      spans[0] = {0, row};
-      if (left.end == 0) spans[0] = {right.begin, row};
-      span_count = 1;
-    } else {
-      if (left.end) spans[span_count++] = left;
-      if (right.begin < row) spans[span_count++] = right;
+  // u[n] -> u[n + 1] with its injection.
+  void advance(int n, int band, const Slab& slab, T* kept, T* change) {
+    const Span rows = m.band(band);
+    Forward<T, R>{m, wave}.advance_band(n, rows, slab.ahead(rows, R), kept, change);
+    T* next = wave.field[(n + 1) & 1];
+    for (const int* s = m.sources.begin(band); s != m.sources.end(band); ++s) {
+      const int64_t at = m.source(*s);
+      next[at] = fma(m.w[at], m.pulse(*s)[n], next[at]);
     }
-  }
-  static int round_up(int n) { return (n + kBlock - 1) / kBlock * kBlock; }
-
-  bool in_layer(int iz) const { return iz < g.top || iz >= nz - g.bottom; }
-  bool near_layer(int iz) const {
-    return !p.sponge && ((g.top && iz < g.top + R) || (g.bottom && iz >= nz - g.bottom - R));
+    wave.wrap(n + 1, rows);
   }
 
-  // -- positions ------------------------------------------------------------------------------------------------------
-
-  int64_t cell(const int32_t* at) const { return int64_t(at[0] + g.top) * stride + at[1] + g.left; }
-  int64_t receiver(int r) const { return cell(p.receiver_cells + shot * p.receiver_shot + 2 * r); }
-  int64_t source(int s) const { return cell(p.sources + (int64_t(shot) * p.per_shot + s) * 2); }
-  const T* pulse(int s) const {
-    return p.wavelet + model * p.wavelet_model + shot * p.wavelet_shot + s * p.wavelet_source;
-  }
-
-  // -- forward --------------------------------------------------------------------------------------------------------
-
-  // u[n] -> u[n + 1] with its injection; the Laplacian goes to `kept`, u[n] - u[n - 1] to `change`, where given.
-  void step(int n, T* kept, T* change) {
-    if (change) keep_change(change);
-    fill_ghosts(u);
-    if (!p.sponge) {
-      for (int iz = first_row; iz < nz; ++iz) {
-        if (!in_layer(iz)) continue;
-        const T *ur = u + iz * stride, a = az[iz], b = bz[iz];
-        T* psi = psi_z + iz * stride;
-        const int s = stride;
-#pragma GCC ivdep
-        for (int ix = 0; ix < row; ++ix)
-          psi[ix] = next_psi<R>(k.d1z, a, b, psi[ix], [=](int i) { return ur[ix + i * s]; });
-      }
-    }
-    for (int iz = first_row; iz < nz; ++iz) {
-      T* out = kept ? kept + int64_t(iz) * row : nullptr;
-      const bool whole = near_layer(iz);
-      if (whole) layer_row(iz);
-      for (int i = 0; i < span_count; ++i) side_row(iz, spans[i], whole);
-      advance_row(iz, u, previous, whole, out);
-    }
-    if (kept && first_row) clear(kept, row);
-    T* swap = previous;
-    previous = u;
-    u = swap;
-    for (int s = 0; s < p.per_shot; ++s) u[source(s)] = fma(w[source(s)], pulse(s)[n], u[source(s)]);
-  }
-
-  // What the top or bottom layer adds on one row, into `extra`.
-  void layer_row(int iz) {
-    const T *ur = u + iz * stride, *psi = psi_z + iz * stride;
-    T *zeta = zeta_z + iz * stride, *e = extra;
-    const T a = az[iz], b = bz[iz];
-    const int s = stride;
-#pragma GCC ivdep
-    for (int ix = 0; ix < row; ++ix)
-      e[ix] = layer<R>(
-          k.d1z, k.d2z, a, b, zeta[ix], [=](int i) { return ur[ix + i * s]; }, [=](int i) { return psi[ix + i * s]; });
-  }
-
-  // The same for the left and right layers.
-  void side_row(int iz, Span span, bool add) {
-    const T* ur = u + iz * stride;
-    T *psi = psi_x + iz * stride, *zeta = zeta_x + iz * stride, *e = extra;
-    const T *a = ax, *b = bx;
-#pragma GCC ivdep
-    for (int ix = span.begin; ix < span.end; ++ix)
-      psi[ix] = next_psi<R>(k.d1x, a[ix], b[ix], psi[ix], [=](int i) { return ur[ix + i]; });
-    if (!add) clear(e + span.begin, span.end - span.begin);
-#pragma GCC ivdep
-    for (int ix = span.begin; ix < span.end; ++ix)
-      e[ix] += layer<R>(
-          k.d1x, k.d2x, a[ix], b[ix], zeta[ix], [=](int i) { return ur[ix + i]; }, [=](int i) { return psi[ix + i]; });
-  }
-
-  // One row of `now`; the field before it becomes the next one. The Laplacian goes to `out`, or null.
-  // `extra` holds what the layers add: on the whole row, or on the spans.
-  void advance_row(int iz, const T* now, T* before, bool whole, T* out) {
-    if (p.sponge)
-      advance_sponge_row(iz, now, before, out);
-    else if (out)
-      advance_spans<true>(iz, now, before, whole, out);
-    else
-      advance_spans<false>(iz, now, before, whole, out);
-  }
-
-  template <bool keep>
-  void advance_spans(int iz, const T* now, T* before, bool whole, T* out) {
-    int from = 0;
-    for (int i = 0; i < span_count && !whole; ++i) {
-      advance_span<keep, false>(iz, now, before, {from, spans[i].begin}, out);
-      advance_span<keep, true>(iz, now, before, spans[i], out);
-      from = spans[i].end;
-    }
-    if (whole)
-      advance_span<keep, true>(iz, now, before, {0, row}, out);
-    else
-      advance_span<keep, false>(iz, now, before, {from, row}, out);
-  }
-
-  template <bool keep, bool with_extra>
-  void advance_span(int iz, const T* now, T* before, Span span, T* out) {
-    const T *ur = now + iz * stride, *wr = w + iz * stride, *e = extra;
-    T* pr = before + iz * stride;
-    const int s = stride;
-#pragma GCC ivdep
-    for (int ix = span.begin; ix < span.end; ++ix) {
-      T sum = laplacian<R>(k, [=](int i) { return ur[ix + i * s]; }, [=](int i) { return ur[ix + i]; });
-      if (with_extra) sum += e[ix];
-      if (keep) out[ix] = sum;
-      pr[ix] = advance(ur[ix], pr[ix], wr[ix], sum);
-    }
-  }
-
-  void advance_sponge_row(int iz, const T* now, T* before, T* out) {
-    const T *ur = now + iz * stride, *wr = w + iz * stride, *dr = damping + iz * stride;
-    T* pr = before + iz * stride;
-    const int s = stride;
-    if (!out) out = extra;
-#pragma GCC ivdep
-    for (int ix = 0; ix < row; ++ix) {
-      const T sum = laplacian<R>(k, [=](int i) { return ur[ix + i * s]; }, [=](int i) { return ur[ix + i]; });
-      out[ix] = sum;
-      pr[ix] = advance_damped(ur[ix], pr[ix], dr[ix], wr[ix], sum);
-    }
-  }
-
-  void keep_change(T* change) {
-    for (int iz = 0; iz < nz; ++iz)
-      for (int ix = 0; ix < row; ++ix)
-        change[int64_t(iz) * row + ix] = ix < nx ? u[iz * stride + ix] - previous[iz * stride + ix] : T(0);
-  }
-
-  void fill_ghosts(T* f) const {
-    if (p.sponge) {
-      for (int iz = 0; iz < nz; ++iz)
-        for (int i = 1; i <= R; ++i) {
-          f[iz * stride - i] = f[iz * stride + nx - i];
-          f[iz * stride + nx + i - 1] = f[iz * stride + i - 1];
-        }
-      for (int i = 1; i <= R; ++i)
-        for (int ix = 0; ix < nx; ++ix) {
-          f[-i * stride + ix] = f[(nz - i) * stride + ix];
-          f[(nz + i - 1) * stride + ix] = f[(i - 1) * stride + ix];
-        }
-    } else if (p.free_surface) {
-      for (int i = 1; i <= R; ++i)
-        for (int ix = 0; ix < nx; ++ix) f[-i * stride + ix] = -f[i * stride + ix];
-    }
+  void record(int n, int band) const {
+    const T* u = wave.field[(n + 1) & 1];
+    T* to = p.data + (int64_t(job) * p.nt + n) * p.receivers;
+    for (const int* r = m.receivers.begin(band); r != m.receivers.end(band); ++r) to[*r] = u[m.receiver(*r)];
   }
 
   // -- what the forward run keeps -------------------------------------------------------------------------------------
@@ -275,9 +71,9 @@ class Shot {
       const T* from = scratch + c * g.cells();
       uint16_t* to = static_cast<uint16_t*>(p.kept) + kept_index(n, c) * g.cells();
       T largest = 0;
-      for (int iz = 0; iz < nz; ++iz)
-        for (int ix = 0; ix < nx; ++ix) {
-          const T value = from[int64_t(iz) * row + ix], size = value < 0 ? -value : value;
+      for (int iz = 0; iz < m.nz; ++iz)
+        for (int ix = 0; ix < m.nx; ++ix) {
+          const T value = from[int64_t(iz) * m.row + ix], size = value < 0 ? -value : value;
           largest = size > largest ? size : largest;
         }
       const T scale = half_scale(largest);
@@ -286,46 +82,193 @@ class Shot {
     }
   }
 
-  T* checkpoint(int s) const { return p.checkpoints + (int64_t(job) * p.segments() + s) * p.state(); }
-
-  // Visits every element of the state in the order of a checkpoint.
-  template <class Visit>
-  void visit_state(Visit visit) {
-    auto rows = [&](T* f, int from, int to) {
-      for (int iz = from; iz < to; ++iz) visit(f + iz * stride, row);
-    };
-    auto sides = [&](T* f) {
-      for (int iz = 0; iz < nz; ++iz) visit(f + iz * stride, g.left), visit(f + iz * stride + nx - g.right, g.right);
-    };
-    rows(u, 0, nz), rows(previous, 0, nz);
-    if (p.sponge) return;
-    sides(psi_x), sides(zeta_x);
-    for (T* f : {psi_z, zeta_z}) rows(f, 0, g.top), rows(f, nz - g.bottom, nz);
+  // Between a band of the wave at step n and checkpoint s: move(in the wave, in the checkpoint, elements), row by row.
+  template <class Move>
+  void move_state(int band, int n, int s, Move move) {
+    T* state = p.checkpoints + (int64_t(job) * p.segments() + s) * p.state();
+    const int64_t sides = p.side_cells(), layers = p.layer_cells(), cells = g.cells();
+    const int width = g.left + g.right;
+    T *psi_x = state + 2 * cells, *zeta_x = psi_x + sides, *psi_z = zeta_x + sides, *zeta_z = psi_z + layers;
+    const Span rows = m.band(band);
+    for (int iz = rows.begin; iz < rows.end; ++iz) {
+      const int64_t at = int64_t(iz) * m.stride;
+      move(wave.field[n & 1] + at, state + int64_t(iz) * m.row, m.row);
+      move(wave.field[(n + 1) & 1] + at, state + cells + int64_t(iz) * m.row, m.row);
+      for (int c = 0; c < m.columns.count; ++c) {
+        T *psi = wave.along_x(0, c, iz), *zeta = wave.along_x(1, c, iz);
+        if (m.columns.span[c].holds(0) && g.left) {
+          move(psi, psi_x + int64_t(iz) * width, g.left);
+          move(zeta, zeta_x + int64_t(iz) * width, g.left);
+        }
+        if (m.columns.span[c].holds(m.nx - 1) && g.right) {
+          move(psi + m.nx - g.right, psi_x + int64_t(iz) * width + g.left, g.right);
+          move(zeta + m.nx - g.right, zeta_x + int64_t(iz) * width + g.left, g.right);
+        }
+      }
+      const int layer = iz < g.top ? iz : iz >= m.nz - g.bottom ? iz - (m.nz - g.bottom) + g.top : -1;
+      for (int r = 0; r < m.rows.count && layer >= 0; ++r)
+        if (m.rows.span[r].holds(iz)) {
+          move(wave.along_z(0, r, iz), psi_z + int64_t(layer) * m.row, m.row);
+          move(wave.along_z(1, r, iz), zeta_z + int64_t(layer) * m.row, m.row);
+        }
+    }
   }
-  void save(T* to) {
-    T* const end = to + p.state();
-    visit_state([&](T* from, int n) {
-      for (int i = 0; i < n; ++i) to[i] = from[i];
-      to += n;
-    });
-    clear(to, int(end - to));
-  }
+  struct Save {
+    void operator()(const T* wave, T* state, int n) const { std::memcpy(state, wave, size_t(n) * sizeof(T)); }
+  };
+  struct Load {
+    void operator()(T* wave, const T* state, int n) const { std::memcpy(wave, state, size_t(n) * sizeof(T)); }
+  };
 
-  static void clear(T* f, int n) {
-    for (int i = 0; i < n; ++i) f[i] = 0;
+  // Steps that a thread takes on a band before it goes on: more than one where the fields outgrow the cache.
+  virtual int fitting() const = 0;
+  int fitting_with(int fields) const {
+    const int64_t band = int64_t(kBand) * m.stride * fields * int64_t(sizeof(T)), fitting = second_level_cache() / band;
+    return fitting >= m.bands || fitting < 1 ? 1 : fitting < 4 ? int(fitting) : 4;
   }
+  // Rows at whose borders slabs may meet: a layer's recursion belongs to one thread.
+  Span unlayered() const { return {g.top + R, m.nz - g.bottom - R}; }
 
-  const Acoustic<T>& p;
+  const Acoustic<T> p;
   const Grid g;
-  const Weights<T> k;
-  const int job, model, shot;
-  const int row, stride, nz, nx;
-  T* next;  // free workspace
-  const int first_row;
-  Span spans[2];
-  int span_count = 0;
-  T *w, *u, *previous, *extra, *ax, *bx, *az = nullptr, *bz = nullptr, *scratch = nullptr;
-  T *damping = nullptr, *psi_z = nullptr, *psi_x = nullptr, *zeta_z = nullptr, *zeta_x = nullptr;
+  const int job;
+  Arena<T> arena;
+  const Medium<T, R> m;
+  const Wave<T, R> wave;
+  T* const scratch;  // a kept step of T, where it is stored as float16
+};
+
+template <class T, int R>
+class ForwardShot : public Shot<T, R> {
+  using Base = Shot<T, R>;
+  using Base::p, Base::move_state;
+  using typename Base::Save;
+
+ public:
+  using Base::Base;
+  // Float16 steps are scaled by their largest value, which is known after the whole step.
+  int most_members() const override { return p.half ? 1 : Slab::most(this->m.bands, this->unlayered()); }
+  void finish() override {}
+
+ private:
+  int fitting() const override { return this->fitting_with(3); }
+  void run(Slab& slab) override {
+    if (p.keep == Keep::checkpoints) slab.sweep(1, [&](int, int band) { move_state(band, 0, 0, Save{}); });
+    for (int n = 0, steps; n < p.nt; n += steps) {
+      steps = p.half ? 1 : p.nt;
+      slab.sweep(steps, [&](int i, int band) { step(n + i, band, slab); });
+      if (this->keeps(n) && p.half) this->compress(n);
+    }
+  }
+  void step(int n, int band, const Slab& slab) {
+    this->advance(n, band, slab);
+    this->record(n, band);
+    const int next = n + 1;
+    if (p.keep == Keep::checkpoints && next % p.segment == 0 && next < p.nt)
+      move_state(band, next, next / p.segment, Save{});
+  }
+};
+
+// The transpose: mu backwards in time against what the forward run kept or recomputes.
+template <class T, int R>
+class AdjointShot : public Shot<T, R> {
+  using Base = Shot<T, R>;
+  using Base::arena, Base::g, Base::job, Base::kept_index, Base::m, Base::move_state, Base::p, Base::scratch;
+  using typename Base::Load;
+
+ public:
+  AdjointShot(const Acoustic<T>& params, int job, T* workspace)
+      : Base(params, job, workspace), mu(m, arena), sums(arena.take(gradient_size(p))),
+        segment(p.keep == Keep::checkpoints ? arena.take(p.segment * per_step()) : nullptr) {}
+
+  int most_members() const override { return Slab::most(m.bands, this->unlayered()); }
+  void finish() override {
+    finish_gradient(p, sums, 0, [this](int64_t count, int, int, auto phase) {
+      for (int i = 0; i < int(count); ++i) phase(i, job);
+    });
+  }
+
+ private:
+  int fitting() const override { return this->fitting_with(5); }
+  void prepare(Span band) override {
+    Base::prepare(band);
+    mu.clear(band);
+    const GradientSums<T> sum = gradient_sums(p, sums);
+    const size_t bytes = size_t(band.size()) * size_t(m.row) * sizeof(T);
+    std::memset(sum.grad + int64_t(band.begin) * m.row, 0, bytes);
+    if (p.vmin_gradient) std::memset(sum.damping + int64_t(band.begin) * m.row, 0, bytes);
+    if (band.begin == 0) std::memset(sum.sources, 0, size_t(p.per_shot) * sizeof(T));
+  }
+  void run(Slab& slab) override {
+    slab.sweep(1, [&](int, int band) { add_residual(p.nt - 1, band); });
+    if (p.keep != Keep::checkpoints) {
+      slab.sweep(p.nt, [&](int i, int band) {
+        const int n = p.nt - 1 - i;
+        const bool kept = this->keeps(n);
+        if (kept && p.half) expand(n, band);
+        retreat(n, band, slab, kept ? this->kept_step(n, 0) : nullptr,
+                kept && p.vmin_gradient ? this->kept_step(n, 1) : nullptr);
+      });
+      return;
+    }
+    for (int s = p.segments() - 1; s >= 0; --s) {
+      const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
+      auto kept = [&](int n) { return segment + (n - begin) * per_step(); };
+      auto change = [&](int n) { return p.vmin_gradient ? kept(n) + g.cells() : nullptr; };
+      slab.sweep(1, [&](int, int band) {
+        move_state(band, begin, s, Load{});
+        this->wave.wrap(begin, m.band(band));
+      });
+      slab.sweep(end - begin,
+                 [&](int i, int band) { this->advance(begin + i, band, slab, kept(begin + i), change(begin + i)); });
+      slab.sweep(end - begin,
+                 [&](int i, int band) { retreat(end - 1 - i, band, slab, kept(end - 1 - i), change(end - 1 - i)); });
+    }
+  }
+
+  int64_t per_step() const { return g.cells() * p.channels(); }
+
+  // mu[n + 1] -> mu[n] with the residual of sample n - 1; the Laplacian of step n is `kept`, or null.
+  void retreat(int n, int band, const Slab& slab, const T* kept, const T* change) {
+    const GradientSums<T> sum = gradient_sums(p, sums);
+    const T* now = mu.field[(n + 1) & 1];
+    for (const int* s = m.sources.begin(band); s != m.sources.end(band); ++s) {
+      const T at_source = now[m.source(*s)];
+      p.grad_wavelet[(int64_t(job) * p.per_shot + *s) * p.nt + n] = at_source;
+      sum.sources[*s] = fma(m.pulse(*s)[n], at_source, sum.sources[*s]);
+    }
+    const Span rows = m.band(band);
+    Backward<T, R>{m, mu}.retreat_band(n, rows, slab.ahead(rows, 2 * R), slab.ahead(rows, R), kept, change, sum.grad,
+                                       sum.damping);
+    if (n > 0) add_residual(n - 1, band);
+  }
+
+  // The residual of sample n, into mu[n + 1].
+  void add_residual(int n, int band) {
+    const T* residual = p.grad_data + (int64_t(job) * p.nt + n) * p.receivers;
+    T* at = mu.field[(n + 1) & 1];
+    for (const int* r = m.receivers.begin(band); r != m.receivers.end(band); ++r) {
+      const int64_t cell = m.receiver(*r);
+      at[cell] = fma(m.w[cell], residual[*r], at[cell]);
+    }
+    mu.wrap(n + 1, m.band(band));
+  }
+
+  // A band of a float16 step, into scratch.
+  void expand(int n, int band) const {
+    const Span rows = m.band(band);
+    for (int c = 0; c < p.channels(); ++c) {
+      const uint16_t* from = static_cast<const uint16_t*>(p.kept) + kept_index(n, c) * g.cells();
+      T* to = scratch + c * g.cells();
+      const T scale = p.scales[kept_index(n, c)], inverse = scale > 0 ? T(1) / scale : T(0);
+      for (int64_t i = int64_t(rows.begin) * m.row; i < int64_t(rows.end) * m.row; ++i)
+        to[i] = T(from_half(from[i])) * inverse;
+    }
+  }
+
+  const Wave<T, R> mu;
+  T* const sums;
+  T* const segment;  // Laplacians between two checkpoints
 };
 
 }  // namespace SEISFAST_LEVEL

@@ -33,7 +33,7 @@ struct SourceGradient : Phase<T> {
   }
 };
 
-// The correlation with what the forward run kept, and m of the strips.
+// The correlation with what the forward run kept, and t of the strips.
 template <class T>
 struct Image : Phase<T> {
   bool kept;
@@ -51,8 +51,8 @@ struct Image : Phase<T> {
     }
     if (p.sponge) return;
     const int64_t in_layer = this->layer_index(iz, ix), in_side = this->side_index(iz, ix);
-    if (in_layer >= 0) f.m_z[in_layer] = next_m(this->b_z(iz), f.m_z[in_layer], mu);
-    if (in_side >= 0) f.m_x[in_side] = next_m(this->b_x(ix), f.m_x[in_side], mu);
+    if (in_layer >= 0) f.t_z[in_layer] = next_t(this->a_z(iz), this->b_z(iz), f.t_z[in_layer], mu);
+    if (in_side >= 0) f.t_x[in_side] = next_t(this->a_x(ix), this->b_x(ix), f.t_x[in_side], mu);
   }
 
   SEISFAST_HD T kept_value(const Fields<T>& f, int job, int channel, int i) const {
@@ -75,18 +75,16 @@ struct PsiTransposed : Phase<T> {
     if (i < p.layer_cells()) {
       this->layer_cell(i, iz, ix);
       if (ix >= p.grid.nx_p()) return;
-      f.p_z[i] = next_p<R>(
-          p.weights.d1z, this->b_z(iz), f.p_z[i], [&](int k) { return this->value(f.mu, iz + k, ix); },
-          [&](int k) { return this->strip(f.m_z, this->layer_index(iz + k, ix)); },
-          [&](int k) { return this->a_z(iz + k); });
+      f.r_z[i] = next_r<R>(p.weights.d1z, this->a_z(iz), this->b_z(iz), f.r_z[i], [&](int k) {
+        return this->value(f.mu, iz + k, ix) + this->strip(f.t_z, this->layer_index(iz + k, ix));
+      });
     } else {
       const int64_t j = i - p.layer_cells();
       this->side_cell(j, iz, ix);
       if (p.free_surface && iz == 0) return;
-      f.p_x[j] = next_p<R>(
-          p.weights.d1x, this->b_x(ix), f.p_x[j], [&](int k) { return this->value(f.mu, iz, ix + k); },
-          [&](int k) { return this->strip(f.m_x, this->side_index(iz, ix + k)); },
-          [&](int k) { return this->a_x(ix + k); });
+      f.r_x[j] = next_r<R>(p.weights.d1x, this->a_x(ix), this->b_x(ix), f.r_x[j], [&](int k) {
+        return this->value(f.mu, iz, ix + k) + this->strip(f.t_x, this->side_index(iz, ix + k));
+      });
     }
   }
 };
@@ -104,14 +102,12 @@ struct Retreat : Phase<T> {
     T extra = 0;
     if (this->near_z(iz))
       extra = layer_transposed<R>(
-          w.d1z, w.d2z, [&](int k) { return this->strip(f.m_z, this->layer_index(iz + k, ix)); },
-          [&](int k) { return this->strip(f.p_z, this->layer_index(iz + k, ix)); },
-          [&](int k) { return this->a_z(iz + k); });
+          w.d1z, w.d2z, [&](int k) { return this->strip(f.t_z, this->layer_index(iz + k, ix)); },
+          [&](int k) { return this->strip(f.r_z, this->layer_index(iz + k, ix)); });
     if (this->near_x(ix))
       extra += layer_transposed<R>(
-          w.d1x, w.d2x, [&](int k) { return this->strip(f.m_x, this->side_index(iz, ix + k)); },
-          [&](int k) { return this->strip(f.p_x, this->side_index(iz, ix + k)); },
-          [&](int k) { return this->a_x(ix + k); });
+          w.d1x, w.d2x, [&](int k) { return this->strip(f.t_x, this->side_index(iz, ix + k)); },
+          [&](int k) { return this->strip(f.r_x, this->side_index(iz, ix + k)); });
     sum += extra;
     const T strength = this->strength_at(job, iz, ix);
     f.later[i] = p.sponge ? advance_damped(f.mu[i], f.later[i], this->damping_at(job, iz, ix), strength, sum)

@@ -15,7 +15,7 @@ struct Fields {
   T *psi_z, *zeta_z;         // [top + bottom, row]
   T *scratch, *largest;      // half: kept step [channels, nz_p, row], its column maxima [channels, row]
   T *mu, *later;             // adjoint: [nz_p, row]; by parity of the step
-  T *m_x, *p_x, *m_z, *p_z;  // adjoint: as psi
+  T *t_x, *r_x, *t_z, *r_z;  // adjoint: as psi
   T* segment;                // adjoint from checkpoints: [segment, channels, nz_p, row]
 };
 
@@ -51,7 +51,7 @@ SEISFAST_HD Fields<T> fields(const Acoustic<T>& p, int job, int n, bool adjoint)
   even = take(cells), odd = take(cells);
   f.mu = n % 2 ? odd : even;
   f.later = n % 2 ? even : odd;
-  f.m_x = take(sides), f.p_x = take(sides), f.m_z = take(layers), f.p_z = take(layers);
+  f.t_x = take(sides), f.r_x = take(sides), f.t_z = take(layers), f.r_z = take(layers);
   f.segment = next;
   return f;
 }

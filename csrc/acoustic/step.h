@@ -14,15 +14,15 @@ SEISFAST_HD T strength(T velocity, T dt) {
 }
 
 // 2 u - u_prev + (v dt)^2 L; the transpose takes the same step in mu, see absorbing.h.
-template <class T>
-SEISFAST_HD T advance(T u, T previous, T strength, T laplacian) {
-  return fma(strength, laplacian, fma(T(2), u, -previous));
+template <class V>
+SEISFAST_HD V advance(V u, V previous, V strength, V laplacian) {
+  return fma(strength, laplacian, fma(typename NumberOf<V>::type(2), u, -previous));
 }
 
 // The same with the sponge's first-order damping K: - K (u - u_prev).
-template <class T>
-SEISFAST_HD T advance_damped(T u, T previous, T damping, T strength, T laplacian) {
-  return fma(strength, laplacian, fma(-damping, u - previous, fma(T(2), u, -previous)));
+template <class V>
+SEISFAST_HD V advance_damped(V u, V previous, V damping, V strength, V laplacian) {
+  return fma(strength, laplacian, fma(-damping, u - previous, fma(typename NumberOf<V>::type(2), u, -previous)));
 }
 
 // Transpose of the edge padding: sum of g over the padded cells that copy model cell (iz, ix), rows first.

@@ -6,7 +6,7 @@
 namespace seisfast {
 
 // Steps [begin, end) of the jobs of a call, forward or backwards, from state to state. A state is laid out as a
-// checkpoint: u, u_prev, psi_x, zeta_x, psi_z, zeta_z; of the adjoint mu, mu_later, m_x, p_x, m_z, p_z.
+// checkpoint: u, u_prev, psi_x, zeta_x, psi_z, zeta_z; of the adjoint mu, mu_later, t_x, r_x, t_z, r_z.
 template <class T>
 struct Chunk {
   int begin, end;
@@ -56,7 +56,7 @@ struct Thread {
   T inner[4], damping[4];  // sponge: damping of a cell = inner * that of its row + damping
   T strength[H][4];        // (v dt)^2 of the first rows
   T grad[adjoint ? K : 1][4];
-  T first_z[kStrip], second_z[kStrip], first_x[kStrip], second_x[kStrip];  // psi and zeta, or m and p
+  T first_z[kStrip], second_z[kStrip], first_x[kStrip], second_x[kStrip];  // psi and zeta, or t and r
   T residual, pulse, source_grad;  // of receiver or source `id`, asked for ahead
 };
 

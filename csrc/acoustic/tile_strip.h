@@ -43,27 +43,25 @@ struct Strip {
       }
   }
 
-  // first = m, second = p
+  // first = t, second = r
   template <class Store>
-  SEISFAST_HD void transposed(const T (&field)[S + 2 * R], T (&m)[S], T (&p)[S], Store store) const {
+  SEISFAST_HD void transposed(const T (&field)[S + 2 * R], T (&t)[S], T (&r)[S], Store store) const {
     SEISFAST_UNROLL
     for (int i0 = 0; i0 < S; i0 += 4)
       if (i0 < count) {
-        T b[4];
-        load4(profile + S + i0, b);
+        T a[4], b[4];
+        load4(profile + i0, a), load4(profile + S + i0, b);
         SEISFAST_UNROLL
-        for (int i = i0; i < i0 + 4; ++i) m[i] = next_m(b[i - i0], m[i], field[R + i]);
+        for (int i = i0; i < i0 + 4; ++i) t[i] = next_t(a[i - i0], b[i - i0], t[i], field[R + i]);
       }
     SEISFAST_UNROLL
     for (int i0 = 0; i0 < S; i0 += 4)
       if (i0 < count) {
-        T b[4];
-        load4(profile + S + i0, b);
+        T a[4], b[4];
+        load4(profile + i0, a), load4(profile + S + i0, b);
         SEISFAST_UNROLL
         for (int i = i0; i < i0 + 4; ++i)
-          p[i] = next_p<R>(
-              d1, b[i - i0], p[i], [&](int k) { return field[R + i + k]; }, [&](int k) { return inside(m, i + k); },
-              [&](int k) { return a_at(i + k); });
+          r[i] = next_r<R>(d1, a[i - i0], b[i - i0], r[i], [&](int k) { return field[R + i + k] + inside(t, i + k); });
       }
     SEISFAST_UNROLL
     for (int i0 = 0; i0 < S; i0 += 4)
@@ -72,15 +70,13 @@ struct Strip {
         SEISFAST_UNROLL
         for (int i = i0; i < i0 + 4; ++i)
           extra[i - i0] = layer_transposed<R>(
-              d1, d2, [&](int k) { return inside(m, i + k); }, [&](int k) { return inside(p, i + k); },
-              [&](int k) { return a_at(i + k); });
+              d1, d2, [&](int k) { return inside(t, i + k); }, [&](int k) { return inside(r, i + k); });
         store(i0, extra);
       }
   }
 
  private:
   SEISFAST_HD static T inside(const T (&values)[S], int i) { return i < 0 || i >= S ? T(0) : values[i]; }
-  SEISFAST_HD T a_at(int i) const { return i < 0 || i >= S ? T(0) : profile[i]; }
 };
 
 }  // namespace SEISFAST_LEVEL

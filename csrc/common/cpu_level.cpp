@@ -1,5 +1,7 @@
-// Owns the question which vector instructions the processor has.
+// Owns the questions which vector instructions and which cache the processor has.
 #include "common/cpu_level.h"
+
+#include <unistd.h>
 
 namespace seisfast {
 
@@ -17,6 +19,14 @@ Level cpu_best_level() {
 #else
   return Level::baseline;
 #endif
+}
+
+int64_t second_level_cache() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const int64_t found = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (found > 0) return found;
+#endif
+  return int64_t(1) << 20;
 }
 
 const char* cpu_level() {

@@ -1,9 +1,12 @@
-// Owns the choice of the vector level that a processor runs.
+// Owns what the CPU engines ask of the processor: its vector level and its cache.
 #pragma once
+#include <cstdint>
 
 namespace seisfast {
 
 enum class Level { baseline, avx2, avx512 };
+
+int64_t second_level_cache();  // bytes; 1 MiB where nobody knows
 
 Level cpu_best_level();
 const char* cpu_level();  // its name: "baseline", "avx2" or "avx512"

@@ -33,5 +33,11 @@ SEISFAST_HD T fma(T a, T b, T c) {
 #endif
 }
 
+// What a value is made of: a number of itself, a vector of its numbers (common/cpu_vector.h).
+template <class V>
+struct NumberOf {
+  using type = V;
+};
+
 }  // namespace SEISFAST_LEVEL
 }  // namespace seisfast

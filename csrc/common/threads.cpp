@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <future>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -15,8 +16,14 @@
 namespace seisfast {
 namespace {
 
-// What a compiler calls for "#pragma omp parallel", in the runtimes of GNU and of LLVM: threads, then flags.
-using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+using Work = std::function<void(int, int)>;
+
+struct OpenMp {
+  // What a compiler calls for "#pragma omp parallel", in the runtimes of GNU and of LLVM: threads, then flags.
+  void (*parallel)(void (*)(void*), void*, unsigned, unsigned);
+  int (*member)();
+  int (*members)();
+};
 
 std::atomic<bool> forked{false};
 
@@ -25,21 +32,27 @@ std::atomic<bool> forked{false};
 
 // The OpenMP runtime of this process, where one is visible to all, as torch's is; null in a forked child, which has
 // inherited the runtime without its threads.
-Parallel openmp() {
-  static const auto found = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-  return forked ? nullptr : found;
+const OpenMp* openmp() {
+  static const OpenMp found{reinterpret_cast<decltype(OpenMp::parallel)>(dlsym(RTLD_DEFAULT, "GOMP_parallel")),
+                            reinterpret_cast<decltype(OpenMp::member)>(dlsym(RTLD_DEFAULT, "omp_get_thread_num")),
+                            reinterpret_cast<decltype(OpenMp::members)>(dlsym(RTLD_DEFAULT, "omp_get_num_threads"))};
+  return !forked && found.parallel && found.member && found.members ? &found : nullptr;
 }
 
-void call(void* work) { (*static_cast<const std::function<void()>*>(work))(); }
+void call(void* work) { (*static_cast<const Work*>(work))(openmp()->member(), openmp()->members()); }
 
-void run_own_threads(int threads, const std::function<void()>& work) {
+void run_own_threads(int threads, const Work& work) {
+  std::promise<int> counted;
+  const std::shared_future<int> members = counted.get_future();
   std::vector<std::thread> others;
   others.reserve(size_t(threads));
   try {
-    for (int i = 1; i < threads; ++i) others.emplace_back(work);
+    for (int i = 1; i < threads; ++i) others.emplace_back([&work, members, i] { work(i, members.get()); });
   } catch (const std::system_error&) {  // no more threads to be had: those that started do the work
   }
-  work();
+  const int found = int(others.size()) + 1;
+  counted.set_value(found);
+  work(0, found);
   for (std::thread& other : others) other.join();
 }
 
@@ -47,20 +60,20 @@ void run_own_threads(int threads, const std::function<void()>& work) {
 
 bool shares_openmp() { return openmp() != nullptr; }
 
-void run_threads(int threads, const std::function<void()>& work) {
-  if (threads <= 1) return work();
+void run_threads(int threads, const Work& work) {
+  if (threads <= 1) return work(0, 1);
   std::exception_ptr failure;
   std::mutex guard;
-  std::function<void()> guarded = [&] {
+  Work guarded = [&](int member, int members) {
     try {
-      work();
+      work(member, members);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(guard);
       failure = std::current_exception();
     }
   };
-  if (const Parallel parallel = openmp())
-    parallel(call, &guarded, unsigned(threads), 0);
+  if (const OpenMp* omp = openmp())
+    omp->parallel(call, &guarded, unsigned(threads), 0);
   else
     run_own_threads(threads, guarded);
   if (failure) std::rethrow_exception(failure);

@@ -1,6 +1,6 @@
 // Owns the CPU's 5 x 5 convolutions over the padded planes of one gather, and their weight gradients.
 #pragma once
-#include "features/cpu_vector.h"
+#include "common/cpu_vector.h"
 #include "features/params.h"
 
 namespace seisfast {

@@ -37,7 +37,7 @@ void cpu_embedding(const Embedding<S, A>& p, bool adjoint, int threads) {
   const FeatureEngine<S, A> engine = features<S, A>();
   const size_t bytes = (size_t(engine.workspace(p, adjoint)) * sizeof(A) + 63) / 64 * 64;
   std::atomic<int64_t> next{0};
-  run_threads(useful(threads, p.gathers, p.gathers * p.gather()), [&] {
+  run_threads(useful(threads, p.gathers, p.gathers * p.gather()), [&](int, int) {
     const std::unique_ptr<A, decltype(&std::free)> memory(static_cast<A*>(std::aligned_alloc(64, bytes)), &std::free);
     if (!memory) throw std::bad_alloc();
     std::memset(memory.get(), 0, bytes);
@@ -50,17 +50,17 @@ void cpu_norm(const Norm<S, A>& p, bool adjoint, int threads) {
   const FeatureEngine<S, A> engine = features<S, A>();
   if (p.inner > 1 || p.per_shot || p.per_receiver) {
     std::atomic<int64_t> next{0};
-    return run_threads(useful(threads, p.channels, p.elements()), [&] { engine.trace_norm(p, adjoint, next); });
+    return run_threads(useful(threads, p.channels, p.elements()), [&](int, int) { engine.trace_norm(p, adjoint, next); });
   }
   const int some = useful(threads, engine.chunks(p), p.elements());
   if (adjoint || !p.given) {
     std::vector<double> measured(size_t(engine.measurements(p)));
     std::atomic<int64_t> next{0};
-    run_threads(some, [&] { engine.measure(p, adjoint, measured.data(), next); });
+    run_threads(some, [&](int, int) { engine.measure(p, adjoint, measured.data(), next); });
     engine.merge(p, adjoint, measured.data());
   }
   std::atomic<int64_t> next{0};
-  run_threads(some, [&] { engine.apply(p, adjoint, next); });
+  run_threads(some, [&](int, int) { engine.apply(p, adjoint, next); });
 }
 
 template void cpu_embedding(const Embedding<float, float>&, bool, int);

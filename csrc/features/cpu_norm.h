@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "features/cpu_vector.h"
+#include "common/cpu_vector.h"
 #include "features/params.h"
 
 namespace seisfast {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "acoustic/plain.h"
+#include "common/flush.h"
 #include "common/lockstep.h"
 #include "small_run.h"
 
@@ -74,6 +75,7 @@ bool ranges_agree(const Case& c) {
 }  // namespace
 
 int main() {
+  const seisfast::FlushSubnormals flush;  // as on CUDA
 #ifdef SEISFAST_TEST_SMALL  // under sanitizers
   const bool small = true;
 #else

@@ -1,6 +1,11 @@
 // Owns the CPU vector of the level that is being compiled: as many numbers as a register holds.
 #pragma once
 #include <cstring>
+#include <utility>
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #include "common/bf16.h"
 
@@ -21,6 +26,15 @@ struct VectorOf {
 };
 template <class A>
 using Vector = typename VectorOf<A>::type;
+
+template <>
+struct NumberOf<Vector<float>> {
+  using type = float;
+};
+template <>
+struct NumberOf<Vector<double>> {
+  using type = double;
+};
 
 template <class A>
 constexpr int kLanes = kVectorBytes / int(sizeof(A));
@@ -72,6 +86,53 @@ SEISFAST_HD void store_some(S* to, V v, int count) {
 template <class A>
 SEISFAST_HD Vector<A> every(A value) {
   return value - Vector<A>{};
+}
+
+template <class A>
+SEISFAST_HD Vector<A> fma_each(Vector<A> a, Vector<A> b, Vector<A> c) {
+  Vector<A> v;
+  for (int i = 0; i < kLanes<A>; ++i) v[i] = fma(A(a[i]), A(b[i]), A(c[i]));
+  return v;
+}
+// a * b + c in one rounding where the processor has it.
+SEISFAST_HD Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return fma_each<float>(a, b, c);
+#endif
+}
+SEISFAST_HD Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_pd(a, b, c);
+#else
+  return fma_each<double>(a, b, c);
+#endif
+}
+SEISFAST_HD Vector<float> fma(float a, Vector<float> b, Vector<float> c) { return fma(every(a), b, c); }
+SEISFAST_HD Vector<double> fma(double a, Vector<double> b, Vector<double> c) { return fma(every(a), b, c); }
+
+template <int k, class V, int... i>
+SEISFAST_HD V slide_over(V low, V high, std::integer_sequence<int, i...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(low, high, (k + i)...);
+#else
+  using A = typename NumberOf<V>::type;
+  using Index = std::conditional_t<sizeof(A) == 4, int32_t, int64_t> __attribute__((vector_size(kVectorBytes)));
+  return __builtin_shuffle(low, high, Index{(k + i)...});
+#endif
+}
+// Numbers k, k + 1, ... of two vectors one after the other, 0 <= k <= lanes.
+template <int k, class V>
+SEISFAST_HD V slide(V low, V high) {
+  using A = typename NumberOf<V>::type;
+  if constexpr (k == 0) return low;
+  if constexpr (k == kLanes<A>) return high;
+  return slide_over<k>(low, high, std::make_integer_sequence<int, kLanes<A>>());
 }
 
 template <class A>

@@ -1,0 +1,149 @@
+// Owns the time step of a wavefield over a band of rows on the CPU, forward.
+#pragma once
+#include "acoustic/cpu_wave.h"
+
+namespace seisfast {
+inline namespace SEISFAST_LEVEL {
+
+// What a step reads and writes, from the first of its rows on; z and x are the layers' share there.
+template <class T>
+struct ForwardPanel {
+  const T *u, *w;
+  T* next;  // u[n - 1] before, u[n + 1] after
+  T* kept;  // the Laplacian goes here
+  const T* psi_z;
+  T *psi_x, *zeta_z, *zeta_x;
+  const T *a_z, *b_z;      // of the rows
+  const T *a_x, *b_x;      // of the columns
+  int stride, row, pitch;  // elements between rows: of fields; of kept steps and strips of rows; of strips of columns
+
+  void next_row() {
+    u += stride, w += stride, next += stride, kept += row, psi_z += row, zeta_z += row, psi_x += pitch, zeta_x += pitch;
+    ++a_z, ++b_z;
+  }
+};
+
+template <class T, int R, bool keep, bool in_z, bool in_x>
+SEISFAST_HD void advance_cells(const Weights<T>& k, const ForwardPanel<T>& r, int ix, [[maybe_unused]] Span span) {
+  using V = Vector<T>;
+  auto along_z = [&](int i) { return load(r.u + ix + i * r.stride); };
+  auto along_x = [&](int i) { return load(r.u + ix + i); };
+  V sum = laplacian<R>(k, along_z, along_x);
+  [[maybe_unused]] V extra{};
+  if constexpr (in_z) {
+    V zeta = load(r.zeta_z + ix);
+    extra =
+        layer<R>(k.d1z, k.d2z, *r.a_z, *r.b_z, zeta, along_z, [&](int i) { return load(r.psi_z + ix + i * r.row); });
+    store(r.zeta_z + ix, zeta);
+  }
+  if constexpr (in_x) {
+    V zeta = load(r.zeta_x + ix);
+    extra += layer<R>(k.d1x, k.d2x, load(r.a_x + ix), load(r.b_x + ix), zeta, along_x, Beside<T, R>(r.psi_x, ix, span));
+    store(r.zeta_x + ix, zeta);
+  }
+  if (in_z || in_x) sum += extra;
+  if (keep) store(r.kept + ix, sum);
+  store(r.next + ix, advance(load(r.u + ix), load(r.next + ix), load(r.w + ix), sum));
+}
+
+// The rows of a panel over the columns of a span: along the rows, or down a narrow strip of the layers of x.
+template <class T, int R, bool keep, bool in_z, bool in_x>
+void advance_panel(const Weights<T>& weights, const ForwardPanel<T>& first, int rows, Span span) {
+  const Weights<T> k = weights;
+  ForwardPanel<T> r = first;
+  if constexpr (!in_x) {
+    for (int iz = 0; iz < rows; ++iz, r.next_row())
+      for (int ix = span.begin; ix < span.end; ix += kLanes<T>) advance_cells<T, R, keep, in_z, in_x>(k, r, ix, span);
+    return;
+  }
+  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
+    for (int iz = 0; iz < rows; ++iz, r.next_row())
+      store(r.psi_x + ix, next_psi<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.psi_x + ix),
+                                      [&](int i) { return load(r.u + ix + i); }));
+  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
+    for (int iz = 0; iz < rows; ++iz, r.next_row()) advance_cells<T, R, keep, in_z, in_x>(k, r, ix, span);
+}
+
+// u[n] -> u[n + 1] without its injection, over the rows `band`; psi of z moves in the rows `psi`, which run ahead of
+// them. The Laplacian goes to `kept`, u[n] - u[n - 1] to `change`, [nz, row], where given.
+template <class T, int R>
+struct Forward {
+  const Medium<T, R>& m;
+  const Wave<T, R>& f;
+
+  void advance_band(int n, Span band, Span psi, T* kept, T* change) const {
+    if (change) keep_change(n, band, change);
+    f.mirror(n, band);
+    if (m.p.sponge) {
+      for (int iz = band.begin; iz < band.end; ++iz) advance_sponge_row(n, iz, kept);
+      return;
+    }
+    m.for_layers(psi, [&](Span rows, int s) { move_psi(n, rows, s); });
+    m.for_rows(band, [&](Span rows, int s) {
+      if (kept)
+        s < 0 ? advance_rows<true, false>(n, rows, s, kept) : advance_rows<true, true>(n, rows, s, kept);
+      else
+        s < 0 ? advance_rows<false, false>(n, rows, s, kept) : advance_rows<false, true>(n, rows, s, kept);
+    });
+    if (kept && m.first_row && band.begin == 0)
+      for (int ix = 0; ix < m.row; ++ix) kept[ix] = 0;
+  }
+
+ private:
+  void move_psi(int n, Span rows, int s) const {
+    const Weights<T> k = m.k;
+    const int stride = m.stride;
+    for (int iz = rows.begin; iz < rows.end; ++iz) {
+      const T *u = f.field[n & 1] + int64_t(iz) * m.stride, a = m.a_z()[iz], b = m.b_z()[iz];
+      T* psi = f.along_z(0, s, iz);
+      for (int ix = 0; ix < m.row; ix += kLanes<T>)
+        store(psi + ix, next_psi<R>(k.d1z, a, b, load(psi + ix), [&](int i) { return load(u + ix + i * stride); }));
+    }
+  }
+
+  // Rows that are all in span `s` of the layers of z, or in none.
+  template <bool keep, bool in_z>
+  void advance_rows(int n, Span rows, int s, T* kept) const {
+    const int64_t at = int64_t(rows.begin) * m.stride;
+    ForwardPanel<T> r{};
+    r.u = f.field[n & 1] + at, r.next = f.field[(n + 1) & 1] + at, r.w = m.w + at;
+    r.stride = m.stride, r.row = m.row, r.a_x = m.ax, r.b_x = m.bx;
+    if (keep) r.kept = kept + int64_t(rows.begin) * m.row;
+    if (in_z) {
+      r.a_z = m.a_z() + rows.begin, r.b_z = m.b_z() + rows.begin;
+      r.psi_z = f.along_z(0, s, rows.begin), r.zeta_z = f.along_z(1, s, rows.begin);
+    }
+    for (const Span span : m.between) advance_panel<T, R, keep, in_z, false>(m.k, r, rows.size(), span);
+    for (int c = 0; c < m.columns.count; ++c) {
+      r.psi_x = f.along_x(0, c, rows.begin), r.zeta_x = f.along_x(1, c, rows.begin);
+      r.pitch = f.pitch(c);
+      advance_panel<T, R, keep, in_z, true>(m.k, r, rows.size(), m.columns.span[c]);
+    }
+  }
+
+  void advance_sponge_row(int n, int iz, T* kept) const {
+    const int64_t at = int64_t(iz) * m.stride;
+    const T *u = f.field[n & 1] + at, *w = m.w + at, *damping = m.damping + at;
+    T *next = f.field[(n + 1) & 1] + at, *out = kept ? kept + int64_t(iz) * m.row : nullptr;
+    const Weights<T> k = m.k;
+    const int stride = m.stride;
+    for (int ix = 0; ix < m.row; ix += kLanes<T>) {
+      const Vector<T> sum =
+          laplacian<R>(k, [&](int i) { return load(u + ix + i * stride); }, [&](int i) { return load(u + ix + i); });
+      if (out) store(out + ix, sum);
+      store(next + ix, advance_damped(load(u + ix), load(next + ix), load(damping + ix), load(w + ix), sum));
+    }
+  }
+
+  void keep_change(int n, Span band, T* change) const {
+    const T *u = f.field[n & 1], *previous = f.field[(n + 1) & 1];
+    for (int iz = band.begin; iz < band.end; ++iz)
+      for (int ix = 0; ix < m.row; ++ix) {
+        const int64_t at = int64_t(iz) * m.stride + ix;
+        change[int64_t(iz) * m.row + ix] = ix < m.nx ? u[at] - previous[at] : T(0);
+      }
+  }
+};
+
+}  // namespace SEISFAST_LEVEL
+}  // namespace seisfast
