@@ -9,8 +9,8 @@ cells and more than our 20. Gcell/s counts padded cells times steps, of the forw
 is timed. "of copy": 16 bytes per such cell update over the bandwidth of a plain copy in the same run; a kernel that
 streams its fields through memory cannot pass 100 %.
 
-deepwave records one sample later with the opposite sign, so its source is -w[n + 1]; its Courant limit is raised to
-0.7, which keeps it at one internal step per sample: its default takes two. SWEEP adds its source without the factor
+deepwave's arguments are those of seisfast.conventions: one sample more than ours, and the largest stable Courant
+number, which keeps it at one internal step per sample: its default takes two. SWEEP adds its source without the factor
 (v dt)^2 of the equation, so its wavelet is multiplied by that; it runs on GPUs only, with its compiled core.
 """
 
@@ -114,17 +114,10 @@ class Case:
         return sf.reference.simulate(velocity, self.survey)
 
     def deepwave(self, velocity: Tensor, interval: int = 1) -> Tensor:
-        """By deepwave, sign and sample shift undone; its gradient stores every `interval`-th step."""
-        survey, device = self.survey, velocity.device
-        wavelet = survey.wavelet.to(device, velocity.dtype)
-        shifted = -torch.cat([wavelet[1:], wavelet.new_zeros(1)]).expand(survey.shots, 1, -1).contiguous()
-        receivers = survey.receivers.expand(survey.shots, -1, -1).to(device).long()
-        return deepwave.scalar(
-            velocity, list(survey.spacing), survey.dt, source_amplitudes=shifted,
-            source_locations=survey.sources.to(device).long(), receiver_locations=receivers,
-            accuracy=survey.order, pml_width=PEER_CELLS, pml_freq=15.0, max_vel=4500.0,
-            courant_number=0.7, model_gradient_sampling_interval=interval,
-        )[-1].transpose(1, 2)  # fmt: skip
+        """By deepwave in our convention; its gradient stores every `interval`-th step."""
+        arguments = sf.conventions.to_deepwave(velocity, self.survey)
+        changes = {"pml_width": PEER_CELLS, "model_gradient_sampling_interval": interval}
+        return sf.conventions.record_from_deepwave(deepwave.scalar(**arguments | changes)[-1])
 
     def sweep(self, velocity: Tensor) -> Tensor:
         """By SWEEP with its default storage, amplitude of the source undone; all sources lie in one velocity."""

@@ -3,8 +3,8 @@
 Two measures, both against a model so large that nothing returns. The record error is the relative L2 difference over
 40 receivers across the model, in the row of the source. The reflection at an angle is the L2 amplitude of what a face
 returns over what a rigid edge returns, at a receiver as far from the edge as the source; the source and the receiver
-lie 20 cells deep, so the angle is that at the model edge. Order 4 unless it says so, float32; deepwave runs at
-``courant_number=0.7``, which keeps its step the same, and is left out when it is not installed.
+lie 20 cells deep, so the angle is that at the model edge. Order 4 unless it says so, float32; deepwave runs at the
+largest stable Courant number, which keeps its step the same, and is left out when it is not installed.
 """
 
 from __future__ import annotations
@@ -75,14 +75,10 @@ class Case:
 
 
 def deepwave_record(velocity: Tensor, survey: sf.Survey, told: float, width: list[int], fastest: float) -> Tensor:
-    """Deepwave's record in our convention: its amplitudes have the other sign and lie one sample earlier."""
-    amplitudes = -torch.nn.functional.pad(survey.wavelet[1:], (0, 1)).expand(survey.shots, 1, -1)
-    return deepwave.scalar(
-        velocity, list(survey.spacing), survey.dt, source_amplitudes=amplitudes.to(velocity.dtype).contiguous(),
-        source_locations=survey.sources.long(),
-        receiver_locations=survey.receivers.long().expand(survey.shots, -1, -1).contiguous(),
-        accuracy=survey.order, pml_width=width, pml_freq=told, max_vel=fastest, courant_number=0.7,
-    )[-1].transpose(1, 2)  # fmt: skip
+    """Deepwave's record in our convention."""
+    arguments = sf.conventions.to_deepwave(velocity, survey)
+    changes = {"pml_width": width, "pml_freq": told, "max_vel": fastest}
+    return sf.conventions.record_from_deepwave(deepwave.scalar(**arguments | changes)[-1])
 
 
 def errors(record: Tensor, expected: Tensor) -> list[float]:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from seisfast import data, geology, losses, metrics, networks, reference, wavelets
+from seisfast import conventions, data, geology, losses, metrics, networks, reference, wavelets
 from seisfast.boundaries import CPML, Faces, Free, Sponge
 from seisfast.normalization import Normalization
 from seisfast.propagator import Storage, check, simulate
@@ -22,6 +22,7 @@ __all__ = [
     "Storage",
     "Survey",
     "check",
+    "conventions",
     "data",
     "geology",
     "losses",

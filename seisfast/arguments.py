@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Cells = npt.NDArray[np.int32]
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def positive(name: str, value: Any) -> float:  # noqa: ANN401 - whatever the user gave
@@ -130,19 +131,19 @@ def repeats(array: Cells) -> bool:
 
 
 def samples(wavelet: Any, shots: int, per_shot: int, nt: int) -> Tensor:  # noqa: ANN401
-    """The wavelet as a tensor of its own, or the given one where it requires grad.
+    """The wavelet as a tensor of its own, half types in float32, or the given one where it requires grad.
 
     Raises:
-        TypeError: not float32 or float64.
+        TypeError: not floating point.
         ValueError: a shape that does not fit the shots and samples, or values that are not finite.
     """
     given = wavelet if isinstance(wavelet, Tensor) else np.asarray(wavelet)
     if not isinstance(given, Tensor):
-        if given.dtype not in (np.float32, np.float64):
-            raise TypeError(f"wavelet must be float32 or float64, got {given.dtype}")
+        if given.dtype not in (np.float16, np.float32, np.float64):
+            raise TypeError(f"wavelet must be float16, bfloat16, float32 or float64, got {given.dtype}")
         given = torch.from_numpy(np.array(given))
-    if given.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"wavelet must be float32 or float64, got {given.dtype}")
+    if given.dtype not in FLOATS:
+        raise TypeError(f"wavelet must be float16, bfloat16, float32 or float64, got {given.dtype}")
     forms = {1: (nt,), 2: (shots, nt), 3: (shots, per_shot, nt)}
     dims = given.dim()
     wanted = forms.get(dims, (given.shape[0] if dims else 0, shots, per_shot, nt))
@@ -157,7 +158,7 @@ def samples(wavelet: Any, shots: int, per_shot: int, nt: int) -> Tensor:  # noqa
     if given.requires_grad:
         return given
     with ordinary_tensors():
-        return given.clone()
+        return given.to(torch.promote_types(given.dtype, torch.float32), copy=True)
 
 
 def ordinary_tensors() -> AbstractContextManager[object]:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from seisfast import _native
-from seisfast.arguments import rounded_down
+from seisfast.arguments import FLOATS, rounded_down, whole
 from seisfast.boundaries import CPML, Boundary, Sponge, faces_of
 from seisfast.ops.acoustic import CUDA_ENGINES, Scheme, describe_run, dtype_name, kept_bytes
 from seisfast.ops.derivatives import Simulate, is_transformed, needs_gradient
 from seisfast.reference.acoustic import expand_wavelet
+from seisfast.resampling import downsampled
 from seisfast.survey import Survey
 
 ENGINES = (*CUDA_ENGINES, "cpu")
@@ -42,7 +43,8 @@ class Storage:
 
     Args:
         mode: "auto", "all" or "checkpoint".
-        every: keep each k-th step; k dt must stay below the Nyquist interval of 2.5 times the peak frequency.
+        every: keep each k-th step, inner ones where there are substeps; k of them must stay below the Nyquist interval
+            of 2.5 times the peak frequency.
         dtype: None, or ``torch.float16`` for kept steps in half precision, scaled per shot and step.
         memory: bytes that a call may take besides its records: for what it keeps, and on CUDA for its work, which then
             runs the shots in groups that fit. None: "auto" as above, work in half of what is free. The result does
@@ -77,40 +79,49 @@ class Storage:
         return self.every > 1 or self.dtype is not None
 
 
-def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto") -> Tensor:
+def simulate(
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto", substeps: int | str = 1
+) -> Tensor:
     """Record a survey over one or many velocity models with the 2-D constant-density acoustic wave equation.
 
     Second order in time, `survey.order` in space; the gradient with respect to the velocity and to a wavelet that
     requires grad is the exact transpose of the discrete scheme. Equivalent to `seisfast.reference.simulate`.
 
     Args:
-        velocity: m/s, `[nz, nx]` or `[models, nz, nx]`, float32 or float64, on the CPU or a CUDA device.
+        velocity: m/s, `[nz, nx]` or `[models, nz, nx]`, on the CPU or a CUDA device. float16 and bfloat16 are computed
+            in float32, checks included.
         survey: the acquisition.
         storage: what to keep for the gradient, default `Storage()`.
         engine: "auto"; on CUDA also "plain", "resident", "cluster" or "tiled" (docs/engines), which fall back to
             "plain" with one warning where the grid does not fit them; on a CPU "cpu". All give equal results.
+        substeps: steps per sample; above 1 the run takes steps of ``dt / substeps``, from 16 samples before the survey
+            to 16 after it, the wavelet is resampled to them and the record from them, band-limited, and the gradient
+            is that of the whole chain. "auto" is the smallest stable number for the fastest velocity of this call.
 
     Returns:
-        Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models.
+        Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models, in the dtype
+        of the velocity.
 
     Raises:
-        TypeError: a velocity that is not a float32 or float64 tensor, another kind of survey or storage.
+        TypeError: a velocity that is not a floating-point tensor, another kind of survey, storage or substeps.
         ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a time step
-            above the stability limit (with the largest stable one), or an engine that does not run there.
+            above the stability limit (with the largest stable one), an engine that does not run there, substeps below
+            1, or "auto" where the velocity cannot be read.
         MemoryError: records and what the gradient keeps exceed the memory, with how much and what to change.
-        FloatingPointError: a record that is not finite, naming the first such shot.
+        FloatingPointError: a record that is not finite, or exceeds float16, naming the first such shot.
 
     Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
     """
-    if not isinstance(velocity, Tensor) or velocity.dtype not in (torch.float32, torch.float64):
+    if not isinstance(velocity, Tensor) or velocity.dtype not in FLOATS:
         found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
-        raise TypeError(f"velocity must be a float32 or float64 tensor, got {found}")
+        raise TypeError(f"velocity must be a float16, bfloat16, float32 or float64 tensor, got {found}")
     if velocity.dim() not in (2, 3) or velocity.numel() == 0:
         raise ValueError(f"velocity must have shape [nz, nx] or [models, nz, nx], got {list(velocity.shape)}")
     if not isinstance(survey, Survey):
         raise TypeError(f"survey must be a seisfast.Survey, got {type(survey).__name__}")
     if not isinstance(storage, Storage | None):
         raise TypeError(f"storage must be a seisfast.Storage, got {storage!r}")
+    wanted = None if isinstance(substeps, str) and substeps == "auto" else whole('substeps, unless "auto",', substeps)
     survey.fix_shape((velocity.shape[-2], velocity.shape[-1]))
     choose_engine(engine, velocity.device)
     wavelet = survey.wavelet
@@ -119,10 +130,15 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
     models = 1 if velocity.dim() == 2 else velocity.shape[0]
     if wavelet.dim() == 4 and wavelet.shape[0] not in (1, models):
         raise ValueError(f"wavelet holds {wavelet.shape[0]} models, velocity holds {models}")
-    batch = velocity if velocity.dim() == 3 else velocity[None]
+    batch = (velocity if velocity.dim() == 3 else velocity[None]).to(torch.promote_types(velocity.dtype, torch.float32))
     readable = _readable(velocity)
-    if readable:
-        _check_values(batch.detach(), survey)
+    steps = _check_values(batch.detach(), survey, wanted) if readable else wanted
+    if steps is None:
+        raise ValueError(
+            "substeps must be a number inside torch.compile, CUDA-graph capture and torch.func.vmap, where the fastest "
+            'velocity cannot be read (Survey.substeps finds the number), got "auto"'
+        )
+    survey = survey.refined(steps)
     scheme = _plan(batch, survey, storage or Storage(), engine)
     inputs = (
         batch,
@@ -135,7 +151,8 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
         data: Tensor = torch.ops.seisfast.acoustic_forward(*inputs, *scheme.arguments())[0]
     else:
         data = Simulate.apply(*inputs, scheme, survey)[0]  # type: ignore[no-untyped-call]
-    records = data if velocity.dim() == 3 else data[0]
+    data = data if steps == 1 else downsampled(data, steps)
+    records = (data if velocity.dim() == 3 else data[0]).to(velocity.dtype)
     return check(records) if readable else records
 
 
@@ -148,12 +165,14 @@ def check(data: Tensor) -> Tensor:
     Raises:
         FloatingPointError: a shot whose record is not finite.
     """
-    bad = ~torch.isfinite(data.detach().sum((-1, -2)))
+    total = data.detach().sum((-1, -2), dtype=torch.promote_types(data.dtype, torch.float32))
+    bad = ~torch.isfinite(total)
     if bool(bad.any()):
         first = bad.nonzero()[0].tolist()
         where = f"shot {first[-1]}" + (f" of model {first[0]}" if len(first) > 1 else "")
+        narrow = "it exceeds the 65504 that float16 holds, or " if data.dtype == torch.float16 else ""
         raise FloatingPointError(
-            f"the record of {where} is not finite: the wavefield diverged (is the wavelet finite and of sane "
+            f"the record of {where} is not finite: {narrow}the wavefield diverged (is the wavelet finite and of sane "
             "amplitude, and the layer's vmax near the model's?)"
         )
     return data
@@ -267,8 +286,11 @@ def _readable(velocity: Tensor) -> bool:
     return not (velocity.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
-def _check_values(velocity: Tensor, survey: Survey) -> None:
-    """One reduction, one read: finite, positive, stable; dispersion and the layer's vmax are warnings."""
+def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int:
+    """One reduction, one read: finite, positive, stable; dispersion and the layer's vmax are warnings.
+
+    Returns the substeps, those that are needed where None were asked for.
+    """
     low, high = torch.stack(torch.aminmax(velocity)).tolist()
     if not (low > 0 and high < float("inf")):
         wrong = ~(torch.isfinite(velocity) & (velocity > 0))
@@ -278,10 +300,12 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
             f"({m}, {iz}, {ix})"
         )
     limit = survey.largest_dt(high, low)
-    if survey.dt > limit:
+    steps = substeps or survey.substeps(high, low)
+    if survey.dt / steps > limit:
         raise ValueError(
-            f"dt must not exceed {rounded_down(limit):.6g} s for velocities up to {high:g} m/s on a spacing of "
-            f"{survey.spacing[0]:g} x {survey.spacing[1]:g} m at order {survey.order} (CFL), got {survey.dt:g} s"
+            f"{'dt' if steps == 1 else 'dt / substeps'} must not exceed {rounded_down(limit):.6g} s for velocities up "
+            f"to {high:g} m/s on a spacing of {survey.spacing[0]:g} x {survey.spacing[1]:g} m at order {survey.order} "
+            f'(CFL), got {survey.dt / steps:g} s; substeps="auto" takes {survey.substeps(high, low)} steps per sample'
         )
     peak = survey.peak_frequency
     if peak > 0:
@@ -301,6 +325,7 @@ def _check_values(velocity: Tensor, survey: Survey) -> None:
                 "third: the layer will reflect; set CPML(vmax=...)",
                 stacklevel=3,
             )
+    return steps
 
 
 def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto") -> Scheme:

@@ -34,6 +34,7 @@ from seisfast.boundaries import (
     faces_of,
     padding,
 )
+from seisfast.resampling import REACH, upsampled
 from seisfast.wavelets import ricker
 
 ORDERS = (2, 4, 6, 8)
@@ -163,6 +164,36 @@ class Survey:
         if isinstance(self.boundary, Sponge):
             kappa = slowest * float(self.boundary.profile(self.spacing[0], 1.0)[-1])
         return (math.sqrt(kappa**2 + 4.0 * stiffness) - kappa) / stiffness
+
+    def substeps(self, fastest: float, slowest: float) -> int:
+        """Smallest number of steps per sample that is stable for a model with these extreme velocities in m/s."""
+        limit = self.largest_dt(fastest, slowest)
+        steps = math.ceil(self.dt / limit)
+        return steps if self.dt / steps <= limit else steps + 1
+
+    def refined(self, substeps: int) -> Survey:
+        """This survey in steps of ``dt / substeps``, as `simulate` runs it: the wavelet resampled band-limited.
+
+        It begins `resampling.REACH` samples early and ends as many late; one substep is the survey itself.
+        """
+        steps = whole("substeps", substeps)
+        if steps == 1:
+            return self
+
+        def resampled() -> Tensor:
+            return upsampled(self.wavelet.double(), steps)
+
+        held = ("wavelet", steps), torch.float64, self.wavelet.device
+        changes = {
+            "dt": self.dt / steps,
+            "nt": steps * (self.nt + 2 * REACH),
+            "wavelet": resampled() if self.wavelet.requires_grad else self._held(*held, resampled),
+            "_cache": self._cache.setdefault(steps, {}),
+        }
+        fine: Survey = object.__new__(Survey)
+        for name, value in {**self.__dict__, **changes}.items():
+            object.__setattr__(fine, name, value)
+        return fine
 
     def profile(self, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Layer coefficients of the padded grid in one vector.

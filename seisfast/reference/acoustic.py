@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from seisfast.boundaries import Sponge
+from seisfast.resampling import downsampled
 from seisfast.survey import first_weights, second_weights
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from seisfast.survey import Survey
 
 
-def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto") -> Tensor:
+def simulate(
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto", substeps: int | str = 1
+) -> Tensor:
     """Records of a survey over velocity models: the twin of `seisfast.simulate`, without its checks.
 
     Args:
@@ -24,15 +27,19 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
         survey: the acquisition.
         storage: ignored; autograd keeps everything.
         engine: ignored.
+        substeps: steps per sample, or "auto".
 
     Returns:
-        `[shots, time, receivers]` or `[models, shots, time, receivers]`.
+        `[shots, time, receivers]` or `[models, shots, time, receivers]`, in the dtype of the velocity.
     """
     del storage, engine
     batched = velocity if velocity.dim() == 3 else velocity[None]
-    wavelet = expand_wavelet(survey, batched)
-    data = propagate(batched, wavelet, survey)
-    return data if velocity.dim() == 3 else data[0]
+    batched = batched.to(torch.promote_types(velocity.dtype, torch.float32))
+    steps = survey.substeps(float(batched.max()), float(batched.min())) if isinstance(substeps, str) else substeps
+    fine = survey.refined(steps)
+    data = propagate(batched, expand_wavelet(fine, batched), fine)
+    data = data if steps == 1 else downsampled(data, steps)
+    return (data if velocity.dim() == 3 else data[0]).to(velocity.dtype)
 
 
 def expand_wavelet(survey: Survey, velocity: Tensor) -> Tensor:
