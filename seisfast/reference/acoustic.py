@@ -31,7 +31,8 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
     del storage, engine
     batched = velocity if velocity.dim() == 3 else velocity[None]
     wavelet = expand_wavelet(survey, batched)
-    data = propagate(batched, wavelet, survey)
+    cells = (survey.array(name, batched.device) for name in ("sources", "receivers"))
+    data = propagate(batched, wavelet, survey, *cells)
     return data if velocity.dim() == 3 else data[0]
 
 
@@ -43,13 +44,15 @@ def expand_wavelet(survey: Survey, velocity: Tensor) -> Tensor:
     return w.expand(velocity.shape[0], *survey.sources.shape[:2], survey.nt)
 
 
-def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey) -> Tensor:
+def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey, sources: Tensor, receivers: Tensor) -> Tensor:
     """The scheme of design section 3, all shots of all models at once on fields `[models, shots, nz_p, nx_p]`.
 
     Args:
         velocity: `[models, nz, nx]`, m/s.
         wavelet: `[models, shots, per_shot, time]`.
         survey: everything else.
+        sources: int cells (iz, ix), `[shots, per_shot, 2]`.
+        receivers: int cells, `[shots or 1, receivers, 2]`.
 
     Returns:
         `[models, shots, time, receivers]`.
@@ -75,10 +78,9 @@ def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey) -> Tensor:
         a_z, b_z = a_z[:, None], b_z[:, None]
     grid = _Grid(survey, periodic=sponge is not None)
 
-    shots, per_shot = survey.sources.shape[:2]
+    shots, per_shot = sources.shape[:2]
     shot_of_source = torch.arange(shots, device=velocity.device)[:, None].expand(shots, per_shot)
-    src = survey.array("sources", velocity.device).long()
-    rec = survey.array("receivers", velocity.device).long().expand(shots, -1, -1)
+    src, rec = sources.long(), receivers.long().expand(shots, -1, -1)
     shot_of_receiver = torch.arange(shots, device=velocity.device)[:, None].expand(rec.shape[:2])
     src_cell = (src[..., 0] + top) * nx_p + src[..., 1] + left
     strength = w.expand(models, 1, nz_p, nx_p)[:, 0, src[..., 0] + top, src[..., 1] + left]
