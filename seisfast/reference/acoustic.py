@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from seisfast.boundaries import Sponge
+from seisfast.positions import gather, spread
 from seisfast.survey import first_weights, second_weights
 
 if TYPE_CHECKING:
@@ -30,18 +31,26 @@ def simulate(velocity: Tensor, survey: Survey, *, storage: Storage | None = None
     """
     del storage, engine
     batched = velocity if velocity.dim() == 3 else velocity[None]
-    wavelet = expand_wavelet(survey, batched)
-    cells = (survey.array(name, batched.device) for name in ("sources", "receivers"))
-    data = propagate(batched, wavelet, survey, *cells)
+    like = ((batched.shape[1], batched.shape[2]), batched.device, batched.dtype)
+    sources, strengths = survey.cells("sources", *like)
+    receivers, weights = survey.cells("receivers", *like)
+    data = propagate(batched, expand_wavelet(survey, batched, strengths), survey, sources, receivers)
+    if weights is not None:
+        data = gather(data, weights)
     return data if velocity.dim() == 3 else data[0]
 
 
-def expand_wavelet(survey: Survey, velocity: Tensor) -> Tensor:
-    """The wavelet as `[models, shots, per_shot, time]` in the dtype and on the device of the velocity."""
+def expand_wavelet(survey: Survey, velocity: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The wavelet as `[models, shots, per_shot, time]` in the dtype and on the device of the velocity.
+
+    With the weights of sources between cells, `[shots, per_shot, cells]`, it is that of their cells.
+    """
     w = survey.array("wavelet", velocity.device, velocity.dtype)
     if w.dim() == 2:
         w = w[:, None]
-    return w.expand(velocity.shape[0], *survey.sources.shape[:2], survey.nt)
+    if weights is not None:
+        w = spread(w.expand(*w.shape[:-3], *survey.sources.shape[:2], survey.nt), weights)
+    return w.expand(velocity.shape[0], survey.shots, -1 if weights is not None else survey.sources.shape[1], survey.nt)
 
 
 def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey, sources: Tensor, receivers: Tensor) -> Tensor:
