@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-Cells = npt.NDArray[np.int32]
+Array = npt.NDArray[np.float64]
+Kinds = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -74,42 +78,91 @@ def spacings(spacing: Any) -> tuple[float, float]:  # noqa: ANN401
     return positive("spacing", spacing[0]), positive("spacing", spacing[1])
 
 
-def cells(name: str, positions: Any, forms: str, shared: int) -> Cells:  # noqa: ANN401
-    """Positions as `[sets, positions, 2]`.
+def positions(name: str, given: Any, forms: str) -> Tensor:  # noqa: ANN401
+    """Positions (iz, ix) in cells, with two or three dimensions: the given tensor where it moves, else float64.
 
     Args:
         name: of the argument.
-        positions: cells (iz, ix), `[positions, 2]` or `[sets, positions, 2]`.
+        given: positions, the last dimension 2.
         forms: the shapes that the message names.
-        shared: the axis that two dimensions lack.
 
     Raises:
-        TypeError: not integers.
-        ValueError: none, a shape that is not one of `forms`, or numbers that no grid has.
+        TypeError: not real numbers.
+        ValueError: none, or a shape that is not one of `forms`.
     """
-    if isinstance(positions, Tensor):
-        if positions.is_floating_point() or positions.is_complex():
-            raise TypeError(_not_cells(name, positions.dtype))
-        positions = positions.tolist()
-    try:
-        array = np.asarray(positions)
-    except ValueError as error:
-        raise ValueError(f"{name} must have shape {forms}, got rows of different lengths") from error
+    array = read(name, given) if isinstance(given, Tensor) else _array(name, given, forms)
     if array.size == 0:
         raise ValueError(f"{name} must hold at least one position (iz, ix), got shape {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise TypeError(_not_cells(name, array.dtype))
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be positions (iz, ix) in cells, integer or floating point, got {array.dtype}")
     if array.ndim not in (2, 3) or array.shape[-1] != 2:
         raise ValueError(f"{name} must have shape {forms}, got {list(array.shape)}")
-    largest = max(int(array.max()), -int(array.min()))
-    if largest > 2**30:
-        raise ValueError(f"{name} must be cell indices, got {largest}")
-    if array.ndim == 2:
-        array = np.expand_dims(array, shared)
-    return array.astype(np.int32)
+    return given if isinstance(given, Tensor) and is_moving(given) else tensor_of(array.astype(np.float64))
 
 
-def tensor_of(array: Cells) -> Tensor:
+def is_moving(tensor: Tensor) -> bool:
+    """Whether anything differentiates by this tensor: autograd in either direction, or torch.func."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return bool(tensor.requires_grad or wrapped or forward_ad.unpack_dual(tensor).tangent is not None)
+
+
+def read(name: str, tensor: Tensor) -> npt.NDArray[Any]:
+    """The values of a tensor, whatever transforms are around it.
+
+    Raises:
+        ValueError: `torch.func.vmap` maps over it.
+    """
+    functorch, inner = torch._C._functorch, tensor
+    while functorch.is_functorch_wrapped_tensor(inner):
+        if functorch.is_batchedtensor(inner):
+            raise ValueError(f"{name} cannot be mapped by torch.func.vmap: their values say which cells they need")
+        inner = functorch.get_unwrapped(inner)
+    return np.array(tensor.tolist())
+
+
+def kinds(name: str, given: Any, names: Sequence[str], shape: tuple[int, int]) -> Kinds:  # noqa: ANN401
+    """What each position is, as places in `names`: `[1 or shots, positions]`.
+
+    Raises:
+        ValueError: another name, or a shape that is neither `[positions]` nor `[shots, positions]` = `shape`.
+    """
+    forms = f"[{shape[1]}] or [{shape[0]}, {shape[1]}]"
+    array = _array(name, given, forms)
+    wrong = [kind for kind in array.reshape(-1).tolist() if kind not in names]
+    if wrong:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}, got {wrong[0]!r}")
+    if array.shape not in ((), shape[1:], shape):
+        raise ValueError(f"{name} must be one name, or one for each position, {forms}, got {list(array.shape)}")
+    places = np.argmax(array[..., None] == np.array(names), -1)
+    return np.broadcast_to(places, (shape[0] if array.ndim == 2 else 1, shape[1]))
+
+
+def flags(name: str, given: Any, shape: tuple[int, int]) -> Flags:  # noqa: ANN401
+    """A mask of shape [shots, receivers] = `shape`.
+
+    Raises:
+        TypeError: not booleans.
+        ValueError: another shape, or nothing left.
+    """
+    forms = f"[shots, receivers] = {list(shape)}"
+    array = _array(name, given.cpu() if isinstance(given, Tensor) else given, forms)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} must be boolean, got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {forms}, got {list(array.shape)}")
+    if not array.any():
+        raise ValueError(f"{name} must leave a receiver in some shot, got none")
+    return array.copy()
+
+
+def _array(name: str, given: Any, forms: str) -> npt.NDArray[Any]:  # noqa: ANN401
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} must have shape {forms}, got rows of different lengths") from error
+
+
+def tensor_of(array: npt.NDArray[Any]) -> Tensor:
     """The array as a tensor that no transform or mode around this call has marked."""
     with ordinary_tensors():
         tensor = torch.from_numpy(array)
@@ -118,13 +171,7 @@ def tensor_of(array: Cells) -> Tensor:
     return tensor
 
 
-def extent(array: Cells) -> tuple[int, int, int, int]:
-    """Smallest iz and ix, largest iz and ix: plain numbers, which a compiled call can check."""
-    low, high = array.min((0, 1)), array.max((0, 1))
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
-def repeats(array: Cells) -> bool:
+def repeats(array: npt.NDArray[Any]) -> bool:
     """Whether a cell occurs twice in a set (the adjoint of such receivers must be summed in order)."""
     ordered = np.sort(array[..., 0].astype(np.int64) * 2**31 + array[..., 1], axis=1)
     return bool((ordered[:, 1:] == ordered[:, :-1]).any())
@@ -170,7 +217,3 @@ def rounded_down(value: float) -> float:
     """Six significant digits, never above the value: a stated limit must itself be allowed."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 5)
     return math.floor(value / unit) * unit
-
-
-def _not_cells(name: str, dtype: object) -> str:
-    return f"{name} must be integer cells (iz, ix), got {dtype}; round them to the grid first"

@@ -41,7 +41,7 @@ def window_means(moments: Tensor, windows: Sequence[Window], padding: Padding) -
     if max(moments.shape[0], moments.shape[-1]) > _LARGEST_PRODUCT:
         return torch.stack([_convolved(moments, window, padding) for window in windows])
     nz, channels, nx = moments.shape
-    maps = moments.to(_product_dtype(moments))
+    maps = moments.to(product_dtype(moments))
     down, across = (band_matrices(size, windows, padding, maps) for size in (nz, nx))
     rows = down.flatten(0, 1) @ maps.flatten(1)
     return torch.bmm(rows.view(len(windows), -1, nx), across.mT).view(len(windows), -1, channels, across.shape[1])
@@ -97,7 +97,7 @@ def _weight(offset: Tensor, window: int, sigma: float | None) -> Tensor:
     return torch.where(inside, torch.exp(-(offset**2) / (2 * sigma**2)), 0.0) / total
 
 
-def _product_dtype(maps: Tensor) -> torch.dtype:
+def product_dtype(maps: Tensor) -> torch.dtype:
     """The type in which a matrix product of these maps is exact to float32."""
     if maps.dtype == torch.float64 or maps.is_cuda:
         return torch.float64

@@ -17,6 +17,7 @@ from seisfast.arguments import FLOATS, rounded_down, whole
 from seisfast.boundaries import CPML, Boundary, Sponge, faces_of
 from seisfast.ops.acoustic import CUDA_ENGINES, Scheme, describe_run, dtype_name, kept_bytes
 from seisfast.ops.derivatives import Simulate, is_transformed, needs_gradient
+from seisfast.positions import KINDS, gather
 from seisfast.reference.acoustic import expand_wavelet
 from seisfast.resampling import downsampled
 from seisfast.survey import Survey
@@ -84,8 +85,9 @@ def simulate(
 ) -> Tensor:
     """Record a survey over one or many velocity models with the 2-D constant-density acoustic wave equation.
 
-    Second order in time, `survey.order` in space; the gradient with respect to the velocity and to a wavelet that
-    requires grad is the exact transpose of the discrete scheme. Equivalent to `seisfast.reference.simulate`.
+    Second order in time, `survey.order` in space; the gradient with respect to the velocity, and to a wavelet or
+    positions that require grad, is the exact transpose of the discrete scheme. Equivalent to
+    `seisfast.reference.simulate`.
 
     Args:
         velocity: m/s, `[nz, nx]` or `[models, nz, nx]`, on the CPU or a CUDA device. float16 and bfloat16 are computed
@@ -100,7 +102,7 @@ def simulate(
 
     Returns:
         Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models, in the dtype
-        of the velocity.
+        of the velocity; of gradient receivers its derivative, per metre.
 
     Raises:
         TypeError: a velocity that is not a floating-point tensor, another kind of survey, storage or substeps.
@@ -125,8 +127,10 @@ def simulate(
     survey.fix_shape((velocity.shape[-2], velocity.shape[-1]))
     choose_engine(engine, velocity.device)
     wavelet = survey.wavelet
-    if wavelet.requires_grad and wavelet.device != velocity.device:
-        raise ValueError(f"wavelet requires grad on {wavelet.device}, but velocity is on {velocity.device}")
+    for name in ("wavelet", "sources", "receivers"):
+        given = getattr(survey, name)
+        if given.requires_grad and given.device != velocity.device:
+            raise ValueError(f"{name} requires grad on {given.device}, but velocity is on {velocity.device}")
     models = 1 if velocity.dim() == 2 else velocity.shape[0]
     if wavelet.dim() == 4 and wavelet.shape[0] not in (1, models):
         raise ValueError(f"wavelet holds {wavelet.shape[0]} models, velocity holds {models}")
@@ -139,18 +143,23 @@ def simulate(
             'velocity cannot be read (Survey.substeps finds the number), got "auto"'
         )
     survey = survey.refined(steps)
-    scheme = _plan(batch, survey, storage or Storage(), engine)
+    shape = (batch.shape[1], batch.shape[2])
+    sources, strengths = survey.cells("sources", shape, batch.device, batch.dtype)
+    receivers, weights = survey.cells("receivers", shape, batch.device, batch.dtype)
+    traces = receivers.shape[1] + (0 if weights is None else survey.receivers_per_shot)
+    scheme = _plan(batch, survey, storage or Storage(), engine, traces)
     inputs = (
         batch,
-        expand_wavelet(survey, batch),
-        survey.array("sources", batch.device),
-        survey.array("receivers", batch.device),
-        survey.profile((batch.shape[1], batch.shape[2]), batch.dtype, batch.device),
+        expand_wavelet(survey, batch, strengths),
+        sources,
+        receivers,
+        survey.profile(shape, batch.dtype, batch.device),
     )
     if torch.compiler.is_compiling():
         data: Tensor = torch.ops.seisfast.acoustic_forward(*inputs, *scheme.arguments())[0]
     else:
         data = Simulate.apply(*inputs, scheme, survey)[0]  # type: ignore[no-untyped-call]
+    data = data if weights is None else gather(data, weights)
     data = data if steps == 1 else downsampled(data, steps)
     records = (data if velocity.dim() == 3 else data[0]).to(velocity.dtype)
     return check(records) if readable else records
@@ -233,8 +242,8 @@ def planned_engine(
         vmin_gradient=isinstance(survey.boundary, Sponge) and survey.boundary.vmin_gradient and adjoint,
         receivers_repeat=survey.receivers_repeat, keep="nothing", every=1, segment=1, half=False,
     )  # fmt: skip
-    sources, receivers = survey.array("sources", torch.device("cpu")), survey.array("receivers", torch.device("cpu"))
-    numbers = describe_run(scheme, shape, 1, survey.shots, sources.shape[1], receivers.shape[1], survey.nt)
+    per_shot, heard = (survey.cells(name, shape, torch.device("cpu"), dtype)[0].shape[1] for name in KINDS)
+    numbers = describe_run(scheme, shape, 1, survey.shots, per_shot, heard, survey.nt)
     return _native.acoustic_plan(numbers, dtype_name(dtype), adjoint, engine, chip)
 
 
@@ -328,8 +337,8 @@ def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int
     return steps
 
 
-def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto") -> Scheme:
-    """The scheme of this call, with the storage decided and found to fit."""
+def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto", traces: int = 0) -> Scheme:
+    """The scheme of this call, with the storage decided and found to fit beside so many traces of each shot."""
     sponge = isinstance(survey.boundary, Sponge)
     wanted = torch.is_grad_enabled() and needs_gradient(velocity)
     if storage.every > 1 and survey.peak_frequency > 0:
@@ -366,18 +375,19 @@ def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "aut
         budget = storage.memory or (32 * 2**20 if velocity.device.type == "cpu" else memory // 4)
         keep = "all" if kept("all") <= budget else "checkpoint"
     if not torch.compiler.is_compiling():
-        _check_memory(velocity, survey, storage, keep, kept, memory)
+        _check_memory(velocity, survey, storage, keep, kept, memory, traces)
     if velocity.device.type == "cpu":
         return scheme(keep)
     return replace(scheme(keep), memory=max(1, storage.memory - kept(keep)) if storage.memory else memory // 2)
 
 
 def _check_memory(
-    velocity: Tensor, survey: Survey, storage: Storage, keep: str, kept: Callable[[str], int], memory: int
-) -> None:
+    velocity: Tensor, survey: Survey, storage: Storage, keep: str, kept: Callable[[str], int], memory: int,
+    traces: int,
+) -> None:  # fmt: skip
     """Whether the records and what is kept for the gradient fit, before any work is done."""
     size = torch.finfo(velocity.dtype).bits // 8
-    records = velocity.shape[0] * survey.shots * survey.nt * survey.receivers_per_shot * size
+    records = velocity.shape[0] * survey.shots * survey.nt * traces * size
     needed = kept(keep)
     advice = "fewer shots or models per call"
     if keep == "all":

@@ -185,8 +185,8 @@ def receiver_groups(survey: Survey | None, shots: int, receivers: int) -> Tensor
 
 
 def receiver_columns(survey: Survey, shots: int, receivers: int) -> Tensor:
-    """Columns (ix) of the receivers of every shot, int64 `[shots, receivers]`."""
-    return survey.receivers[..., 1].to(torch.int64).expand(shots, receivers)
+    """Columns (ix) of the receivers of every shot, float64 `[shots, receivers]`."""
+    return torch.from_numpy(survey.positions("receivers")[..., 1]).expand(shots, receivers)
 
 
 def margins(maps_shape: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:

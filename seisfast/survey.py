@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from seisfast.arguments import (
-    cells,
-    extent,
+    Array,
+    flags,
     grid,
+    kinds,
     ordinary_tensors,
+    positions,
     positive,
-    repeats,
     samples,
     spacings,
     tensor_of,
@@ -34,6 +35,7 @@ from seisfast.boundaries import (
     faces_of,
     padding,
 )
+from seisfast.positions import KINDS, Points
 from seisfast.resampling import REACH, upsampled
 from seisfast.wavelets import ricker
 
@@ -48,32 +50,39 @@ class Survey:
         spacing: metres, one number or (dz, dx).
         dt: time step and sample interval, s.
         nt: number of samples; sample n of a record is the field after step n and its injection.
-        sources: int cells (iz, ix), `[shots, 2]` or `[shots, per_shot, 2]`.
-        receivers: int cells (iz, ix), `[receivers, 2]` (shared) or `[shots, receivers, 2]`.
+        sources: (iz, ix) in cells, `[shots, 2]` or `[shots, per_shot, 2]`; floating-point ones may lie between cells. A
+            tensor that requires grad receives its gradient, and is followed where an optimiser moves it.
+        receivers: likewise, `[receivers, 2]` (shared) or `[shots, receivers, 2]`.
         wavelet: `[time]`, `[shots, time]`, `[shots, per_shot, time]` or `[models, shots, per_shot, time]`;
             a tensor that requires grad receives its gradient.
         order: accuracy in space, 2, 4, 6 or 8.
         boundary: `CPML`, `Sponge` or `Faces`.
+        source_kind: "monopole", or "dipole_z" or "dipole_x", the derivative of the monopole's record by the position
+            of the source along that axis, per metre. One for all, or one for each, `[per_shot]` or `[shots, per_shot]`.
+        receiver_kind: "pressure", or "gradient_z" or "gradient_x", its derivative along that axis, per metre. One for
+            all, or one for each, `[receivers]` or `[shots, receivers]`.
+        receiver_mask: bool `[shots, receivers]`; where False the record is zero, without gradient, and the position
+            may be anything.
 
     Raises:
-        TypeError: positions that are not integers, a wavelet that is not floating point.
-        ValueError: a wrong shape, a position outside the model, a value that is not finite or positive, or a
-            boundary that does not fit the grid.
+        TypeError: positions that are not numbers, a wavelet that is not floating point, a mask that is not boolean.
+        ValueError: a wrong shape, a position outside the model, a value that is not finite or positive, an unknown
+            kind, or a boundary that does not fit the grid.
+
+    Source: positions between cells as in `seisfast.positions`.
     """
 
     shape: tuple[int, int] | None
     spacing: tuple[float, float]
     dt: float
     nt: int
-    sources: Tensor
-    receivers: Tensor
     wavelet: Tensor
     order: int
     boundary: Boundary
-    receivers_repeat: bool
+    receiver_mask: Tensor | None
     peak_frequency: float
     """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz (0 for a silent one)."""
-    _extent: dict[str, tuple[int, int, int, int]]
+    _points: dict[str, Points]
     _cache: dict[Any, Any]
 
     def __init__(
@@ -88,6 +97,9 @@ class Survey:
         shape: tuple[int, int] | None = None,
         order: int = 4,
         boundary: Boundary | None = None,
+        source_kind: Any = "monopole",  # noqa: ANN401 - a name or lists of names
+        receiver_kind: Any = "pressure",  # noqa: ANN401
+        receiver_mask: Any = None,  # noqa: ANN401
     ) -> None:
         put = object.__setattr__
         put(self, "spacing", spacings(spacing))
@@ -97,27 +109,31 @@ class Survey:
             raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
         put(self, "order", int(order))
         put(self, "boundary", check_boundary(CPML() if boundary is None else boundary))
-        placed = {
-            "sources": cells("sources", sources, "[shots, 2] or [shots, per_shot, 2]", 1),
-            "receivers": cells("receivers", receivers, "[receivers, 2] or [shots, receivers, 2]", 0),
-        }
-        for name, array in placed.items():
-            put(self, name, tensor_of(array))
-        put(self, "_extent", {name: extent(array) for name, array in placed.items()})
-        put(self, "receivers_repeat", repeats(placed["receivers"]))
-        if self.receivers.shape[0] not in (1, self.shots):
+        fired = positions("sources", sources, "[shots, 2] or [shots, per_shot, 2]")
+        heard = positions("receivers", receivers, "[receivers, 2] or [shots, receivers, 2]")
+        shots, per_shot = len(fired), 1 if fired.dim() == 2 else fired.shape[1]
+        sets, count = (1, len(heard)) if heard.dim() == 2 else heard.shape[:2]
+        if sets not in (1, shots):
             raise ValueError(
-                f"receivers must be shared ([receivers, 2]) or one set for each of the {self.shots} shots, "
-                f"got {self.receivers.shape[0]} sets"
+                f"receivers must be shared ([receivers, 2]) or one set for each of the {shots} shots, got {sets} sets"
             )
+        mask = None if receiver_mask is None else flags("receiver_mask", receiver_mask, (shots, count))
+        put(self, "receiver_mask", None if mask is None else tensor_of(mask))
+        fires = kinds("source_kind", source_kind, KINDS["sources"], (shots, per_shot))
+        hears = kinds("receiver_kind", receiver_kind, KINDS["receivers"], (shots, count))
+        points = (
+            Points("sources", fired, fires),
+            Points("receivers", heard, hears, mask if mask is None or not mask.all() else None),
+        )
+        put(self, "_points", {p.name: p for p in points})
         put(self, "wavelet", samples(wavelet, self.shots, self.sources.shape[1], self.nt))
         put(self, "peak_frequency", _peak_frequency(self.wavelet, self.dt))
         put(self, "shape", None)
         put(self, "_cache", {})
-        if shape is not None:
-            put(self, "shape", self.check_shape(grid(shape)))
         if isinstance(self.boundary, Sponge) and self.spacing[0] != self.spacing[1]:
             raise ValueError(f"spacing must have dz = dx under a Sponge, got {self.spacing}")
+        if shape is not None:
+            self.fix_shape(grid(shape))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Survey is immutable; make a new one instead of setting {name!r}")
@@ -128,6 +144,16 @@ class Survey:
     # -- derived -------------------------------------------------------------------------------------------------
 
     @property
+    def sources(self) -> Tensor:
+        """Positions `[shots, per_shot, 2]`: int32 where all are whole and none can move."""
+        return self._points["sources"].tensor
+
+    @property
+    def receivers(self) -> Tensor:
+        """Positions `[shots or 1, receivers, 2]`: int32 where all are whole and none can move."""
+        return self._points["receivers"].tensor
+
+    @property
     def shots(self) -> int:
         """Number of shots."""
         return int(self.sources.shape[0])
@@ -136,6 +162,21 @@ class Survey:
     def receivers_per_shot(self) -> int:
         """Number of receivers of each shot."""
         return int(self.receivers.shape[1])
+
+    @property
+    def receivers_repeat(self) -> bool:
+        """Whether a cell holds several receivers of a shot."""
+        return self._points["receivers"].repeats
+
+    @property
+    def source_kind(self) -> str | list[Any]:
+        """Kind of all sources, or of each."""
+        return self._points["sources"].kind
+
+    @property
+    def receiver_kind(self) -> str | list[Any]:
+        """Kind of all receivers, or of each."""
+        return self._points["receivers"].kind
 
     @property
     def padding(self) -> tuple[int, int, int, int]:
@@ -187,7 +228,7 @@ class Survey:
         changes = {
             "dt": self.dt / steps,
             "nt": steps * (self.nt + 2 * REACH),
-            "wavelet": resampled() if self.wavelet.requires_grad else self._held(*held, resampled),
+            "wavelet": resampled() if self.wavelet.requires_grad else self.held(*held, resampled),
             "_cache": self._cache.setdefault(steps, {}),
         }
         fine: Survey = object.__new__(Survey)
@@ -201,7 +242,7 @@ class Survey:
         C-PML: ``a_z [nz_p], b_z [nz_p], a_x [nx_p], b_x [nx_p]``. Sponge: damping per m/s of slowest velocity along
         ``z [nz_p]`` and ``x [nx_p]``.
         """
-        return self._held(("profile", shape), dtype, device, lambda: self._profiles(shape))
+        return self.held(("profile", shape), dtype, device, lambda: self._profiles(shape))
 
     def array(self, name: str, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
         """`sources`, `receivers` or `wavelet` on a device and in a dtype, converted once.
@@ -212,9 +253,22 @@ class Survey:
         wanted = given.dtype if dtype is None else dtype
         if given.requires_grad or (given.device == device and given.dtype == wanted):
             return given.to(device, wanted)
-        return self._held((name,), wanted, device, lambda: given)
+        return self.held((name,), wanted, device, lambda: given)
 
-    def _held(
+    def positions(self, name: str) -> Array:
+        """`sources` or `receivers` as they are now, (iz, ix) in cells, float64 `[sets, positions, 2]`.
+
+        NaN for a receiver that takes part in no shot.
+        """
+        return self._points[name].values()
+
+    def cells(
+        self, name: str, shape: tuple[int, int], device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor | None]:
+        """The cells that stand for `sources` or `receivers`, and their weights: see `Points.on_grid`."""
+        return self._points[name].on_grid(self, shape, device, dtype)
+
+    def held(
         self, name: tuple[Any, ...], dtype: torch.dtype, device: torch.device, make: Callable[[], Tensor]
     ) -> Tensor:
         """What `make` gives, in this dtype on this device, from the cache where it may be held.
@@ -267,10 +321,8 @@ class Survey:
         nz, nx = (int(n) for n in shape)
         if self.shape is not None and (nz, nx) != self.shape:
             raise ValueError(f"velocity must have the survey's {_by(self.shape)} cells (nz x nx), got {_by((nz, nx))}")
-        for name in ("sources", "receivers"):
-            top, left, bottom, right = self._extent[name]
-            if top < int(self.free_surface) or left < 0 or bottom >= nz or right >= nx:
-                raise ValueError(_outside(name, getattr(self, name), (nz, nx)))
+        for points in self._points.values():
+            points.check_inside((nz, nx), self.free_surface)
         reach = self.order // 2
         if self.free_surface and nz <= reach:
             raise ValueError(f"Free() with order {self.order} needs more than {reach} rows, got nz = {nz}")
@@ -282,6 +334,8 @@ class Survey:
         """Check that this survey fits on the model; one made without a shape takes this one, for good."""
         if self.shape is None or self.shape != shape:
             object.__setattr__(self, "shape", self.check_shape(shape))
+            for name in KINDS:
+                self.cells(name, shape, torch.device("cpu"), torch.float64)
 
     # -- presets -------------------------------------------------------------------------------------------------
 
@@ -359,17 +413,26 @@ class Survey:
     # -- as text -------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-able description that `from_dict` reads back exactly."""
+        """A JSON-able description that `from_dict` reads back exactly; kinds and mask only where not default."""
+        unusual: dict[str, Any] = {}
+        if self.source_kind != "monopole":
+            unusual["source_kind"] = self.source_kind
+        if self.receiver_kind != "pressure":
+            unusual["receiver_kind"] = self.receiver_kind
+        if self.receiver_mask is not None:
+            unusual["receiver_mask"] = self.receiver_mask.tolist()
+        sources, receivers = (self._points[name].listed() for name in KINDS)
         return {
             "shape": None if self.shape is None else list(self.shape),
             "spacing": list(self.spacing),
             "dt": self.dt,
             "nt": self.nt,
-            "sources": self.sources.tolist(),
-            "receivers": (self.receivers[0] if self.receivers.shape[0] == 1 else self.receivers).tolist(),
+            "sources": sources,
+            "receivers": receivers[0] if len(receivers) == 1 else receivers,
             "wavelet": self.wavelet.detach().to("cpu", torch.float64).tolist(),
             "order": self.order,
             "boundary": boundary_to_dict(self.boundary),
+            **unusual,
         }
 
     @classmethod
@@ -381,10 +444,11 @@ class Survey:
         """
         values = dict(description)
         known = {"shape", "spacing", "dt", "nt", "sources", "receivers", "wavelet", "order", "boundary"}
-        if set(values) != known:
+        optional = {"source_kind", "receiver_kind", "receiver_mask"}
+        if set(values) - optional != known:
             raise ValueError(
                 f"a survey needs the keys {sorted(known)}; "
-                f"missing {sorted(known - set(values))}, unknown {sorted(set(values) - known)}"
+                f"missing {sorted(known - set(values))}, unknown {sorted(set(values) - known - optional)}"
             )
         for name in ("shape", "spacing"):
             values[name] = None if values[name] is None else tuple(values[name])
@@ -399,13 +463,15 @@ class Survey:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuilt, (self.to_dict(), self.wavelet.dtype, self.wavelet.requires_grad))
+        kept = {"wavelet": self.wavelet} | {p.name: p.given for p in self._points.values() if p.moving}
+        return (_rebuilt, (self.to_dict(), {name: (t.dtype, t.requires_grad) for name, t in kept.items()}))
 
     def __repr__(self) -> str:
         grid = "any grid" if self.shape is None else _by(self.shape) + " cells"
+        fires, hears = (f" ({', '.join(p.words())})" if p.words() else "" for p in self._points.values())
         return (
-            f"Survey({grid} of {self.spacing[0]:g} x {self.spacing[1]:g} m, {self.shots} shots, "
-            f"{self.receivers_per_shot} receivers, {self.nt} samples of {self.dt * 1e3:g} ms, "
+            f"Survey({grid} of {self.spacing[0]:g} x {self.spacing[1]:g} m, {self.shots} shots{fires}, "
+            f"{self.receivers_per_shot} receivers{hears}, {self.nt} samples of {self.dt * 1e3:g} ms, "
             f"order {self.order}, {self.boundary})"
         )
 
@@ -417,10 +483,13 @@ def _peak_frequency(wavelet: Tensor, dt: float) -> float:
     return float(torch.fft.rfft(flat, n=length).abs().mean(0).argmax()) / (length * dt)
 
 
-def _rebuilt(description: dict[str, Any], dtype: torch.dtype, requires_grad: bool) -> Survey:
-    """A survey from `to_dict`, its wavelet in its own dtype, for copies and pickles."""
-    wavelet = torch.tensor(description["wavelet"], dtype=dtype, requires_grad=requires_grad)
-    return Survey.from_dict({**description, "wavelet": wavelet})
+def _rebuilt(description: dict[str, Any], tensors: dict[str, tuple[torch.dtype, bool]]) -> Survey:
+    """A survey from `to_dict`, some arrays in their own dtype, for copies and pickles."""
+    made = {
+        name: torch.tensor(description[name], dtype=dtype, requires_grad=requires_grad)
+        for name, (dtype, requires_grad) in tensors.items()
+    }
+    return Survey.from_dict({**description, **made})
 
 
 def second_weights(order: int) -> list[float]:
@@ -448,15 +517,3 @@ def _ratio(r: int, k: int) -> float:
 
 def _by(shape: tuple[int, int]) -> str:
     return f"{shape[0]} x {shape[1]}"
-
-
-def _outside(name: str, positions: Tensor, shape: tuple[int, int]) -> str:
-    """The message for the first position outside the model, else on its free surface."""
-    flat = positions.reshape(-1, 2)
-    outside = ((flat < 0) | (flat >= torch.tensor(shape, dtype=torch.int32))).any(1).nonzero()
-    k = int(outside[0] if len(outside) else (flat[:, 0] == 0).nonzero()[0])
-    iz, ix = flat[k].tolist()
-    which = f"{name}[{k // positions.shape[1]}, {k % positions.shape[1]}]"
-    if len(outside):
-        return f"{name} must lie inside the {_by(shape)} model (nz x nx), got (iz, ix) = ({iz}, {ix}) for {which}"
-    return f"{name} must lie below the free surface (iz >= 1; pressure is zero on row 0), got iz = 0 for {which}"

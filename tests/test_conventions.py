@@ -230,3 +230,20 @@ def test_devitos_coordinates_must_be_grid_points() -> None:
 def test_one_model_for_devito() -> None:
     with pytest.raises(ValueError, match=r"velocity must be one model \[nz, nx\] for Devito, got \[2, 80, 90\]"):
         conventions.to_devito(small_velocity(2, 80, 90), quiet_survey(sf.CPML(20)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"sources": [[1.5, 2.0], [4.0, 5.0]]}, "sources"),
+        ({"receivers": [[2.2, 3.0]]}, "receivers"),
+        ({"source_kind": "dipole_z"}, "sources"),
+        ({"receiver_mask": [[True], [False]], "receivers": [[2, 3]]}, "receivers"),
+    ],
+)
+def test_other_codes_take_whole_cells_alone(changes: dict[str, Any], name: str) -> None:
+    settings = {"receivers": [[2, 3]], "sources": [[1, 2], [4, 5]], "wavelet": small_wavelet(2), **changes}
+    survey, velocity = small_survey(**settings), small_velocity(14, 17)
+    for convert, code in ((conventions.to_deepwave, "deepwave"), (conventions.to_devito, "Devito")):
+        with pytest.raises(ValueError, match=f"{name} must be whole cells, of pressure and unmasked, for {code}"):
+            convert(velocity, survey)

@@ -49,6 +49,20 @@ def test_a_velocity_model_has_depth_down_in_metres() -> None:
     np.testing.assert_array_equal(ax.images[0].get_array(), MODEL)
 
 
+def test_positions_between_cells_are_drawn_and_masked_receivers_are_not() -> None:
+    places = torch.tensor([[1.5, 2.25], [1.5, 4.0], [1.5, 8.0]], requires_grad=True)
+    survey = Survey(
+        shape=SHAPE, spacing=(5.0, 10.0), dt=1e-3, nt=40, sources=[[1, 7.5], [1, 9]], receivers=places,
+        receiver_mask=[[True, True, False]] * 2, wavelet=np.ones(40),
+    )  # fmt: skip
+    receivers, sources = plot.velocity(MODEL, survey=survey).collections
+    np.testing.assert_array_equal(receivers.get_offsets().compressed(), [22.5, 7.5, 40.0, 7.5])
+    np.testing.assert_array_equal(sources.get_offsets(), [[75.0, 5.0], [90.0, 5.0]])
+    assert plot.gather(RECORDS[0, :, :3], survey=survey).get_xlabel() == "Receiver (number)"
+    figure = plot.gathers(RECORDS[..., :3], survey=survey)
+    assert figure.axes[0].get_title() == "Source at 75 m"
+
+
 def test_a_survey_is_drawn_and_gives_the_metres() -> None:
     ax = plot.velocity(torch.from_numpy(MODEL)[None, None], survey=SURVEY, cmap="jet", colorbar=False)
     assert ax.images[0].get_cmap().name == "jet"

@@ -62,7 +62,7 @@ class Simulate(torch.autograd.Function):
         """Save what both directions need; only the data carry gradients."""
         *tensors, ctx.scheme, ctx.survey = inputs
         ctx.save_for_backward(*tensors, *output[1:])
-        ctx.save_for_forward(*tensors[:2])
+        ctx.save_for_forward(*tensors[:4])
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
 
@@ -77,12 +77,12 @@ class Simulate(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, velocity_t: Tensor | None, wavelet_t: Tensor | None, *_: Any) -> tuple[Any, ...]:  # noqa: ANN401
         """Derivative of the data along tangents, through the twin."""
-        velocity, wavelet = ctx.saved_tensors[:2]
+        velocity, wavelet, *cells = ctx.saved_tensors[:4]
         tangents = tuple(
             torch.zeros_like(p) if t is None else t for p, t in ((velocity, velocity_t), (wavelet, wavelet_t))
         )
         survey = ctx.survey
-        tangent = push(lambda v, w: twin.propagate(v, w, survey), (velocity, wavelet), tangents)
+        tangent = push(lambda v, w: twin.propagate(v, w, survey, *cells), (velocity, wavelet), tangents)
         return tangent, None, None, None
 
     @staticmethod
@@ -108,23 +108,24 @@ class Adjoint(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-        """Save the three inputs that the result depends on."""
+        """Save the three inputs that the result depends on, and the cells."""
         ctx.survey = inputs[-1]
-        ctx.save_for_backward(*inputs[:3])
-        ctx.save_for_forward(*inputs[:3])
+        ctx.save_for_backward(*inputs[:5])
+        ctx.save_for_forward(*inputs[:5])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         """Second derivatives through the twin."""
-        pulled = torch.func.vjp(_twin_adjoint(ctx.survey), *ctx.saved_tensors)[1](tuple(grads))
+        *primals, sources, receivers = ctx.saved_tensors
+        pulled = torch.func.vjp(_twin_adjoint(ctx.survey, sources, receivers), *primals)[1](tuple(grads))
         return (*pulled, *(None,) * 8)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         """Forward over reverse (Hessian-vector products) through the twin."""
-        primals = ctx.saved_tensors
+        *primals, sources, receivers = ctx.saved_tensors
         filled = tuple(torch.zeros_like(p) if t is None else t for p, t in zip(primals, tangents, strict=False))
-        result: tuple[Tensor, Tensor] = push(_twin_adjoint(ctx.survey), primals, filled)
+        result: tuple[Tensor, Tensor] = push(_twin_adjoint(ctx.survey, sources, receivers), tuple(primals), filled)
         return result
 
     @staticmethod
@@ -150,9 +151,9 @@ def push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...
     return torch.func.vjp(pull, zeros)[1](tangents)[0]
 
 
-def _twin_adjoint(survey: Survey) -> Any:  # noqa: ANN401
+def _twin_adjoint(survey: Survey, *cells: Tensor) -> Any:  # noqa: ANN401
     def adjoint(grad_data: Tensor, velocity: Tensor, wavelet: Tensor) -> tuple[Tensor, ...]:
-        pull = torch.func.vjp(lambda v, w: twin.propagate(v, w, survey), velocity, wavelet)[1]
+        pull = torch.func.vjp(lambda v, w: twin.propagate(v, w, survey, *cells), velocity, wavelet)[1]
         grads: tuple[Tensor, ...] = pull(grad_data)
         return grads
 

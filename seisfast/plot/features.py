@@ -96,8 +96,8 @@ def _map(ax: Axes, sensitivity: Sensitivity, group: int, size: tuple[float, floa
         ax.plot([across, across], [-0.5 * dz, (nz - 0.5) * dz], color="white", linewidth=0.8, linestyle=(0, (4, 4)))
     survey = sensitivity.survey
     if survey is not None:
-        places = survey.receivers.expand(*sensitivity.groups.shape, 2)[sensitivity.groups == group]
-        iz, ix = np.unique(places.numpy(), axis=0).T
+        places = np.broadcast_to(survey.positions("receivers"), (*sensitivity.groups.shape, 2))
+        iz, ix = np.unique(places[sensitivity.groups.numpy() == group], axis=0).T
         ax.scatter(ix * dx, iz * dz, s=26.0, marker="v", c="white", edgecolors="black", linewidths=0.6, zorder=3)
     ax.set(xlim=extent[:2], ylim=extent[2:])
 

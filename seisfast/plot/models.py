@@ -58,11 +58,8 @@ def velocity(
     if title is not None:
         ax.set_title(title)
     if survey is not None:
-        for places, marker, size, colour in (
-            (survey.receivers, "v", 10.0, "white"),
-            (survey.sources, "*", 45.0, "crimson"),
-        ):
-            iz, ix = np.unique(places.reshape(-1, 2).numpy(), axis=0).T
+        for name, marker, size, colour in (("receivers", "v", 10.0, "white"), ("sources", "*", 45.0, "crimson")):
+            iz, ix = np.unique(survey.positions(name).reshape(-1, 2), axis=0).T
             ax.scatter(ix * dx, iz * dz, s=size, marker=marker, c=colour, edgecolors="black", linewidths=0.4)
         ax.set(xlim=extent[:2], ylim=extent[2:])
     if colorbar:

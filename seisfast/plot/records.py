@@ -104,7 +104,7 @@ def gathers(
     for ax, shot in zip(grid[0], shots, strict=True):
         label = f"Shot {shot}"
         if survey is not None:
-            label = f"Source at {float(survey.sources[shot, 0, 1]) * survey.spacing[1]:g} m"
+            label = f"Source at {survey.positions('sources')[shot, 0, 1] * survey.spacing[1]:g} m"
         gather(values[shot], survey=survey, shot=shot, limit=limit, cmap=cmap, ax=ax, title=label)
         ax.label_outer()
     if title is not None:
@@ -123,8 +123,8 @@ def _receiver_axis(survey: Survey | None, shot: int) -> tuple[float, float, str]
     """First position, step and unit of the receivers; metres where they are even within a cell."""
     if survey is None:
         return 0.0, 1.0, "number"
-    cells = survey.receivers[min(shot, len(survey.receivers) - 1), :, 1].double().numpy()
-    if len(cells) < 2:
+    cells = survey.positions("receivers")[min(shot, len(survey.receivers) - 1), :, 1]
+    if len(cells) < 2 or np.isnan(cells).any():
         return 0.0, 1.0, "number"
     even = np.linspace(cells[0], cells[-1], len(cells))
     if cells[-1] <= cells[0] or np.abs(cells - even).max() > 1.0:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from seisfast.boundaries import Sponge
+from seisfast.positions import gather, spread
 from seisfast.resampling import downsampled
 from seisfast.survey import first_weights, second_weights
 
@@ -37,26 +38,37 @@ def simulate(
     batched = batched.to(torch.promote_types(velocity.dtype, torch.float32))
     steps = survey.substeps(float(batched.max()), float(batched.min())) if isinstance(substeps, str) else substeps
     fine = survey.refined(steps)
-    data = propagate(batched, expand_wavelet(fine, batched), fine)
+    like = ((batched.shape[1], batched.shape[2]), batched.device, batched.dtype)
+    sources, strengths = fine.cells("sources", *like)
+    receivers, weights = fine.cells("receivers", *like)
+    data = propagate(batched, expand_wavelet(fine, batched, strengths), fine, sources, receivers)
+    data = data if weights is None else gather(data, weights)
     data = data if steps == 1 else downsampled(data, steps)
     return (data if velocity.dim() == 3 else data[0]).to(velocity.dtype)
 
 
-def expand_wavelet(survey: Survey, velocity: Tensor) -> Tensor:
-    """The wavelet as `[models, shots, per_shot, time]` in the dtype and on the device of the velocity."""
+def expand_wavelet(survey: Survey, velocity: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The wavelet as `[models, shots, per_shot, time]` in the dtype and on the device of the velocity.
+
+    With the weights of sources between cells, `[shots, per_shot, cells]`, it is that of their cells.
+    """
     w = survey.array("wavelet", velocity.device, velocity.dtype)
     if w.dim() == 2:
         w = w[:, None]
-    return w.expand(velocity.shape[0], *survey.sources.shape[:2], survey.nt)
+    if weights is not None:
+        w = spread(w.expand(*w.shape[:-3], *survey.sources.shape[:2], survey.nt), weights)
+    return w.expand(velocity.shape[0], survey.shots, -1 if weights is not None else survey.sources.shape[1], survey.nt)
 
 
-def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey) -> Tensor:
+def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey, sources: Tensor, receivers: Tensor) -> Tensor:
     """The scheme of design section 3, all shots of all models at once on fields `[models, shots, nz_p, nx_p]`.
 
     Args:
         velocity: `[models, nz, nx]`, m/s.
         wavelet: `[models, shots, per_shot, time]`.
         survey: everything else.
+        sources: int cells (iz, ix), `[shots, per_shot, 2]`.
+        receivers: int cells, `[shots or 1, receivers, 2]`.
 
     Returns:
         `[models, shots, time, receivers]`.
@@ -82,10 +94,9 @@ def propagate(velocity: Tensor, wavelet: Tensor, survey: Survey) -> Tensor:
         a_z, b_z = a_z[:, None], b_z[:, None]
     grid = _Grid(survey, periodic=sponge is not None)
 
-    shots, per_shot = survey.sources.shape[:2]
+    shots, per_shot = sources.shape[:2]
     shot_of_source = torch.arange(shots, device=velocity.device)[:, None].expand(shots, per_shot)
-    src = survey.array("sources", velocity.device).long()
-    rec = survey.array("receivers", velocity.device).long().expand(shots, -1, -1)
+    src, rec = sources.long(), receivers.long().expand(shots, -1, -1)
     shot_of_receiver = torch.arange(shots, device=velocity.device)[:, None].expand(rec.shape[:2])
     src_cell = (src[..., 0] + top) * nx_p + src[..., 1] + left
     strength = w.expand(models, 1, nz_p, nx_p)[:, 0, src[..., 0] + top, src[..., 1] + left]
