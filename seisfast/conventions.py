@@ -240,9 +240,14 @@ def _one_model(velocity: Tensor, survey: Survey, code: str) -> None:
     if survey.wavelet.dim() == 4 and survey.wavelet.shape[0] > 1:
         raise ValueError(f"wavelet must be that of one model for {code}, got {survey.wavelet.shape[0]} models")
     survey.check_shape(tuple(velocity.shape))
-    for name, kind in (("sources", survey.source_kind), ("receivers", survey.receiver_kind)):
-        plain = kind in ("monopole", "pressure") and survey.receiver_mask is None
-        if not plain or getattr(survey, name).dtype != torch.int32:
+    plain = {
+        "sources": survey.sources.dtype == torch.int32 and survey.source_kind == "monopole",
+        "receivers": survey.receivers.dtype == torch.int32
+        and survey.receiver_kind == "pressure"
+        and survey.receiver_mask is None,
+    }
+    for name, found in plain.items():
+        if not found:
             raise ValueError(f"{name} must be whole cells, of pressure and unmasked, for {code}, got {survey}")
 
 

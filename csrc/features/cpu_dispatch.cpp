@@ -50,7 +50,8 @@ void cpu_norm(const Norm<S, A>& p, bool adjoint, int threads) {
   const FeatureEngine<S, A> engine = features<S, A>();
   if (p.inner > 1 || p.per_shot || p.per_receiver) {
     std::atomic<int64_t> next{0};
-    return run_threads(useful(threads, p.channels, p.elements()), [&](int, int) { engine.trace_norm(p, adjoint, next); });
+    return run_threads(useful(threads, p.channels, p.elements()),
+                       [&](int, int) { engine.trace_norm(p, adjoint, next); });
   }
   const int some = useful(threads, engine.chunks(p), p.elements());
   if (adjoint || !p.given) {

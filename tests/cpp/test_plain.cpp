@@ -76,7 +76,7 @@ bool ranges_agree(const Case& c) {
 
 int main() {
   const seisfast::FlushSubnormals flush;  // as on CUDA
-#ifdef SEISFAST_TEST_SMALL  // under sanitizers
+#ifdef SEISFAST_TEST_SMALL                // under sanitizers
   const bool small = true;
 #else
   const bool small = false;
