@@ -18,7 +18,7 @@ def build_info() -> dict[str, Any]:
     return dict(_C.build_info())
 
 
-def acoustic_run(params: dict[str, Any], dtype: str, adjoint: bool, threads: int, stream: int) -> None:
+def acoustic_run(params: dict[str, Any], dtype: str, task: str, threads: int, stream: int) -> None:
     """Run all steps of all shots on the arrays whose addresses and sizes `params` holds (csrc/acoustic/params.h).
 
     Raises:
@@ -26,7 +26,7 @@ def acoustic_run(params: dict[str, Any], dtype: str, adjoint: bool, threads: int
         RuntimeError: CUDA asked for in a build without it, or a failed launch.
         MemoryError: no memory for the workspaces.
     """
-    _C.acoustic_run(params=params, dtype=dtype, adjoint=adjoint, threads=threads, stream=stream)
+    _C.acoustic_run(params=params, dtype=dtype, task=task, threads=threads, stream=stream)
 
 
 def acoustic_plan(

@@ -45,10 +45,10 @@ def launches() -> Iterator[list[Launch]]:
     seen: list[Launch] = []
     run = _native.acoustic_run
 
-    def watched(params: dict[str, Any], dtype: str, adjoint: bool, threads: int, stream: int) -> None:
+    def watched(params: dict[str, Any], dtype: str, task: str, threads: int, stream: int) -> None:
         if params["cuda"]:
-            seen.append(Launch(ENGINES[params["tiling"][0]], adjoint, params["first"], params["count"]))
-        run(params, dtype, adjoint, threads, stream)
+            seen.append(Launch(ENGINES[params["tiling"][0]], task == "adjoint", params["first"], params["count"]))
+        run(params, dtype, task, threads, stream)
 
     with mock.patch.object(_native, "acoustic_run", watched):
         yield seen

@@ -1,16 +1,20 @@
-// Owns the CPU engine's entry points: the shots of cpu_shot.h, compiled for one vector level.
+// Owns the CPU engine's entry points: its shots, compiled for one vector level.
 #include "acoustic/cpu.h"
 
-#include "acoustic/cpu_shot.h"
+#include "acoustic/cpu_tangent.h"
 
 namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 namespace {
 
 template <class T, int R>
-std::unique_ptr<CpuShot> make(const Acoustic<T>& p, bool adjoint, int job, T* workspace) {
-  if (adjoint) return std::make_unique<AdjointShot<T, R>>(p, job, workspace);
-  return std::make_unique<ForwardShot<T, R>>(p, job, workspace);
+std::unique_ptr<CpuShot> make(const Acoustic<T>& p, Task task, int job, T* workspace) {
+  switch (task) {
+    case Task::forward: return std::make_unique<ForwardShot<T, R>>(p, job, workspace);
+    case Task::adjoint: return std::make_unique<AdjointShot<T, R>>(p, job, workspace);
+    case Task::born: return std::make_unique<BornShot<T, R>>(p, job, workspace);
+    default: return std::make_unique<CurvatureShot<T, R>>(p, job, workspace);
+  }
 }
 
 template <class T>

@@ -7,7 +7,7 @@
 
 namespace seisfast {
 
-// The run of one shot (job = model * shots + shot) through all its steps, forward or transposed.
+// The run of one shot (job = model * shots + shot) through all its steps.
 class CpuShot {
  public:
   virtual ~CpuShot() = default;
@@ -21,7 +21,7 @@ class CpuShot {
 
 // Makes a shot in `workspace`, aligned to 64 bytes, which need not be cleared; null for one that only tells its size.
 template <class T>
-using MakeCpuShot = std::unique_ptr<CpuShot> (*)(const Acoustic<T>& p, bool adjoint, int job, T* workspace);
+using MakeCpuShot = std::unique_ptr<CpuShot> (*)(const Acoustic<T>& p, Task task, int job, T* workspace);
 
 #define SEISFAST_DECLARE_LEVEL(level)          \
   inline namespace level {                     \
@@ -37,10 +37,8 @@ SEISFAST_DECLARE_LEVEL(avx512)
 template <class T>
 MakeCpuShot<T> cpu_shot(int order);
 
-// Both run the jobs of the call on `threads` threads. Throw std::bad_alloc.
+// Runs the jobs of the call on `threads` threads. Throws std::bad_alloc.
 template <class T>
-void cpu_forward(const Acoustic<T>& p, int threads);
-template <class T>
-void cpu_adjoint(const Acoustic<T>& p, int threads);
+void cpu_run(const Acoustic<T>& p, Task task, int threads);
 
 }  // namespace seisfast

@@ -12,18 +12,19 @@ struct BackwardPanel {
   T* next;        // mu[n + 2] before, mu[n] after
   const T* kept;  // the Laplacian of the forward step
   T* grad;        // gains kept mu
+  T* laplacian;   // L^T mu goes here
   const T *t_z, *r_z;
   T *t_x, *r_x;
   const T *a_x, *b_x;      // of the columns
   int stride, row, pitch;  // elements between rows: of fields; of kept steps and strips of rows; of strips of columns
 
   void next_row() {
-    mu += stride, w += stride, next += stride, kept += row, grad += row, t_z += row, r_z += row, t_x += pitch,
-        r_x += pitch;
+    mu += stride, w += stride, next += stride, kept += row, grad += row, laplacian += row, t_z += row, r_z += row,
+        t_x += pitch, r_x += pitch;
   }
 };
 
-template <class T, int R, bool image, bool in_z, bool in_x>
+template <class T, int R, bool image, bool keep, bool in_z, bool in_x>
 SEISFAST_HD void retreat_cells(const Weights<T>& k, const BackwardPanel<T>& r, int ix, [[maybe_unused]] Span span) {
   using V = Vector<T>;
   const V mu = load(r.mu + ix);
@@ -37,18 +38,20 @@ SEISFAST_HD void retreat_cells(const Weights<T>& k, const BackwardPanel<T>& r, i
   if constexpr (in_x)
     extra += layer_transposed<R>(k.d1x, k.d2x, Beside<T, R>(r.t_x, ix, span), Beside<T, R>(r.r_x, ix, span));
   if (in_z || in_x) sum += extra;
+  if (keep) store(r.laplacian + ix, sum);
   if (image) store(r.grad + ix, fma(load(r.kept + ix), mu, load(r.grad + ix)));
   store(r.next + ix, advance(mu, load(r.next + ix), load(r.w + ix), sum));
 }
 
 // The rows of a panel over the columns of a span: along the rows, or down a narrow strip of the layers of x.
-template <class T, int R, bool image, bool in_z, bool in_x>
+template <class T, int R, bool image, bool keep, bool in_z, bool in_x>
 void retreat_panel(const Weights<T>& weights, const BackwardPanel<T>& first, int rows, Span span) {
   const Weights<T> k = weights;
   BackwardPanel<T> r = first;
   if constexpr (!in_x) {
     for (int iz = 0; iz < rows; ++iz, r.next_row())
-      for (int ix = span.begin; ix < span.end; ix += kLanes<T>) retreat_cells<T, R, image, in_z, in_x>(k, r, ix, span);
+      for (int ix = span.begin; ix < span.end; ix += kLanes<T>)
+        retreat_cells<T, R, image, keep, in_z, in_x>(k, r, ix, span);
     return;
   }
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
@@ -61,37 +64,52 @@ void retreat_panel(const Weights<T>& weights, const BackwardPanel<T>& first, int
                                   [&](int i) { return load(r.mu + ix + i) + t(i); }));
     }
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
-    for (int iz = 0; iz < rows; ++iz, r.next_row()) retreat_cells<T, R, image, in_z, in_x>(k, r, ix, span);
+    for (int iz = 0; iz < rows; ++iz, r.next_row()) retreat_cells<T, R, image, keep, in_z, in_x>(k, r, ix, span);
 }
 
+// What goes with a transposed step, [nz, row] each, or null: the Laplacian of step n and u[n] - u[n - 1], whose
+// correlations with mu[n + 1] `grad` and `damping` gain, and where L^T mu[n + 1] goes.
+template <class T>
+struct Image {
+  const T* kept;
+  T* grad;
+  const T* change = nullptr;
+  T* damping = nullptr;
+  T* laplacian = nullptr;
+};
+
 // mu[n + 1], complete, -> mu[n] without its residual, over the rows `band`; t and r of z move in rows that run ahead of
-// them. The Laplacian of step n is `kept`, u[n] - u[n - 1] `change`, [nz, row], or null; their correlations with mu[n + 1]
-// go to `grad` and `damping`.
+// them.
 template <class T, int R>
 struct Backward {
   const Medium<T, R>& m;
   const Wave<T, R>& f;  // mu[n] lies in field[n % 2]
 
-  void retreat_band(int n, Span band, Span t_rows, Span r_rows, const T* kept, const T* change, T* grad,
-                    T* damping) const {
+  void retreat_band(int n, Span band, Span t_rows, Span r_rows, const Image<T>& image) const {
     f.mirror(n + 1, band);
-    if (change)
-      for (int iz = band.begin; iz < band.end; ++iz) image_row(n, iz, change, damping);
+    if (image.change) correlate(n, band, image.change, image.damping);
     if (m.p.sponge) {
-      for (int iz = band.begin; iz < band.end; ++iz) {
-        if (kept) image_row(n, iz, kept, grad);
-        retreat_sponge_row(n, iz);
-      }
+      if (image.kept) correlate(n, band, image.kept, image.grad);
+      for (int iz = band.begin; iz < band.end; ++iz) retreat_sponge_row(n, iz, image.laplacian);
       return;
     }
     m.for_layers(t_rows, [&](Span rows, int s) { move_t(n, rows, s); });
     m.for_layers(r_rows, [&](Span rows, int s) { move_r(n, rows, s); });
     m.for_rows(band, [&](Span rows, int s) {
-      if (kept)
-        s < 0 ? retreat_rows<true, false>(n, rows, s, kept, grad) : retreat_rows<true, true>(n, rows, s, kept, grad);
+      if (image.laplacian)
+        retreat_rows<true, true>(n, rows, s, image);
       else
-        s < 0 ? retreat_rows<false, false>(n, rows, s, kept, grad) : retreat_rows<false, true>(n, rows, s, kept, grad);
+        image.kept ? retreat_rows<true, false>(n, rows, s, image) : retreat_rows<false, false>(n, rows, s, image);
     });
+  }
+
+  // `sum` gains what was kept of step n times mu[n + 1].
+  void correlate(int n, Span band, const T* kept, T* sum) const {
+    for (int iz = band.begin; iz < band.end; ++iz) {
+      const T *mu = now(n, iz), *from = kept + int64_t(iz) * m.row;
+      T* to = sum + int64_t(iz) * m.row;
+      for (int ix = 0; ix < m.row; ix += kLanes<T>) store(to + ix, fma(load(from + ix), load(mu + ix), load(to + ix)));
+    }
   }
 
  private:
@@ -118,30 +136,28 @@ struct Backward {
     }
   }
 
-  // The correlation with what the forward run kept.
-  void image_row(int n, int iz, const T* kept, T* sum) const {
-    const T *mu = now(n, iz), *from = kept + int64_t(iz) * m.row;
-    T* to = sum + int64_t(iz) * m.row;
-    for (int ix = 0; ix < m.row; ix += kLanes<T>) store(to + ix, fma(load(from + ix), load(mu + ix), load(to + ix)));
+  // Rows that are all in span `s` of the layers of z, or with -1 in none.
+  template <bool imaged, bool keep>
+  void retreat_rows(int n, Span rows, int s, const Image<T>& image) const {
+    s < 0 ? retreat_rows<imaged, keep, false>(n, rows, s, image) : retreat_rows<imaged, keep, true>(n, rows, s, image);
   }
-
-  // Rows that are all in span `s` of the layers of z, or in none.
-  template <bool image, bool in_z>
-  void retreat_rows(int n, Span rows, int s, const T* kept, T* grad) const {
+  template <bool imaged, bool keep, bool in_z>
+  void retreat_rows(int n, Span rows, int s, const Image<T>& image) const {
     BackwardPanel<T> r{};
     r.mu = now(n, rows.begin), r.next = next(n, rows.begin), r.w = m.w + int64_t(rows.begin) * m.stride;
     r.stride = m.stride, r.row = m.row, r.a_x = m.ax, r.b_x = m.bx;
-    if (image) r.kept = kept + int64_t(rows.begin) * m.row, r.grad = grad + int64_t(rows.begin) * m.row;
+    if (imaged) r.kept = image.kept + int64_t(rows.begin) * m.row, r.grad = image.grad + int64_t(rows.begin) * m.row;
+    if (keep) r.laplacian = image.laplacian + int64_t(rows.begin) * m.row;
     if (in_z) r.t_z = f.along_z(0, s, rows.begin), r.r_z = f.along_z(1, s, rows.begin);
-    for (const Span span : m.between) retreat_panel<T, R, image, in_z, false>(m.k, r, rows.size(), span);
+    for (const Span span : m.between) retreat_panel<T, R, imaged, keep, in_z, false>(m.k, r, rows.size(), span);
     for (int c = 0; c < m.columns.count; ++c) {
       r.t_x = f.along_x(0, c, rows.begin), r.r_x = f.along_x(1, c, rows.begin);
       r.pitch = f.pitch(c);
-      retreat_panel<T, R, image, in_z, true>(m.k, r, rows.size(), m.columns.span[c]);
+      retreat_panel<T, R, imaged, keep, in_z, true>(m.k, r, rows.size(), m.columns.span[c]);
     }
   }
 
-  void retreat_sponge_row(int n, int iz) const {
+  void retreat_sponge_row(int n, int iz, T* out) const {
     const int64_t at = int64_t(iz) * m.stride;
     const T *mu = now(n, iz), *w = m.w + at, *damping = m.damping + at;
     T* to = next(n, iz);
@@ -150,6 +166,7 @@ struct Backward {
     for (int ix = 0; ix < m.row; ix += kLanes<T>) {
       const Vector<T> sum =
           laplacian<R>(k, [&](int i) { return load(mu + ix + i * stride); }, [&](int i) { return load(mu + ix + i); });
+      if (out) store(out + int64_t(iz) * m.row + ix, sum);
       store(to + ix, advance_damped(load(mu + ix), load(to + ix), load(damping + ix), load(w + ix), sum));
     }
   }

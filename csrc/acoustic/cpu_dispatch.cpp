@@ -35,12 +35,14 @@ Memory<T> allocate(int64_t elements) {
   return memory;
 }
 
+}  // namespace
+
 // A thread takes one shot after the other. The last shots, when there are fewer than threads, are shared by all, where
 // they are so large that more threads find work that way.
 template <class T>
-void run(const Acoustic<T>& p, bool adjoint, int threads) {
+void cpu_run(const Acoustic<T>& p, Task task, int threads) {
   const MakeCpuShot<T> make = cpu_shot<T>(p.order);
-  const std::unique_ptr<CpuShot> any = make(p, adjoint, p.first, nullptr);
+  const std::unique_ptr<CpuShot> any = make(p, task, p.first, nullptr);
   const int64_t workspace = any->workspace();
   const int last = p.count % threads;
   const int sharing = int(std::min<int64_t>({threads, any->most_members(), p.grid.cells() / kShare}));
@@ -53,7 +55,7 @@ void run(const Acoustic<T>& p, bool adjoint, int threads) {
       const Memory<T> memory = allocate<T>(workspace);
       Crew crew(1);
       for (int i = next++; i < alone; i = next++) {
-        const std::unique_ptr<CpuShot> shot = make(p, adjoint, p.first + i, memory.get());
+        const std::unique_ptr<CpuShot> shot = make(p, task, p.first + i, memory.get());
         shot->run(crew, 0, 1, 0);
         shot->finish();
       }
@@ -62,7 +64,7 @@ void run(const Acoustic<T>& p, bool adjoint, int threads) {
   const FlushSubnormals flush;
   const Memory<T> memory = allocate<T>(workspace);
   for (int i = alone; i < p.count; ++i) {
-    const std::unique_ptr<CpuShot> shot = make(p, adjoint, p.first + i, memory.get());
+    const std::unique_ptr<CpuShot> shot = make(p, task, p.first + i, memory.get());
     Crew crew(sharing);
     run_threads(sharing, [&](int member, int members) {
       const FlushSubnormals flush_here;
@@ -72,23 +74,9 @@ void run(const Acoustic<T>& p, bool adjoint, int threads) {
   }
 }
 
-}  // namespace
-
-template <class T>
-void cpu_forward(const Acoustic<T>& p, int threads) {
-  run(p, false, threads);
-}
-
-template <class T>
-void cpu_adjoint(const Acoustic<T>& p, int threads) {
-  run(p, true, threads);
-}
-
 template MakeCpuShot<float> cpu_shot(int);
 template MakeCpuShot<double> cpu_shot(int);
-template void cpu_forward(const Acoustic<float>&, int);
-template void cpu_forward(const Acoustic<double>&, int);
-template void cpu_adjoint(const Acoustic<float>&, int);
-template void cpu_adjoint(const Acoustic<double>&, int);
+template void cpu_run(const Acoustic<float>&, Task, int);
+template void cpu_run(const Acoustic<double>&, Task, int);
 
 }  // namespace seisfast

@@ -103,14 +103,14 @@ struct Medium {
   const Weights<T> k;
   const int job, model, shot;
   const int row, stride, nz, nx, bands;
-  const int first_row;             // a free surface does not move
-  const Spans rows, columns;       // the layers of z and of x
-  const Spans between;             // columns in no layer
-  T *w, *damping = nullptr;        // fields: (v dt)^2; the sponge's damping
-  T *ax = nullptr, *bx = nullptr;  // C-PML of the columns, zero beyond the grid
+  const int first_row;                       // a free surface does not move
+  const Spans rows, columns;                 // the layers of z and of x
+  const Spans between;                       // columns in no layer
+  T *w, *w_t = nullptr, *damping = nullptr;  // fields: (v dt)^2; its tangent; the sponge's damping
+  T *ax = nullptr, *bx = nullptr;            // C-PML of the columns, zero beyond the grid
   const BandList sources, receivers;
 
-  Medium(const Acoustic<T>& params, int job, Arena<T>& arena)
+  Medium(const Acoustic<T>& params, int job, Arena<T>& arena, bool tangent)
       : p(params), g(params.grid), k(params.weights), job(job), model(job / params.shots), shot(job % params.shots),
         row(g.row()), stride(row + 2 * kGhost), nz(g.nz_p()), nx(g.nx_p()), bands(nz < kBand ? 1 : nz / kBand),
         first_row(params.free_surface ? 1 : 0), rows(params.sponge ? Spans() : Spans(g.top, g.bottom, nz, R, 1)),
@@ -118,6 +118,7 @@ struct Medium {
         sources(bands, params.per_shot, [this](int s) { return band_of(source_cell(s)[0] + g.top); }),
         receivers(bands, params.receivers, [this](int r) { return band_of(receiver_cell(r)[0] + g.top); }) {
     w = field(arena);
+    if (tangent) w_t = field(arena);
     if (p.sponge) {
       damping = field(arena);
     } else {
@@ -131,12 +132,16 @@ struct Medium {
 
   // Strength and damping of a band; nothing is there before.
   void prepare(Span band) const {
-    const T* v = p.velocity + int64_t(model) * g.nz * g.nx;
+    const int64_t model_cells = int64_t(g.nz) * g.nx;
+    const T *v = p.velocity + model * model_cells, *v_t = w_t ? p.velocity_t + model * model_cells : nullptr;
     clear(w, band);
+    if (w_t) clear(w_t, band);
     for (int iz = band.begin < first_row ? first_row : band.begin; iz < band.end; ++iz)
-      for (int ix = 0; ix < nx; ++ix)
-        w[int64_t(iz) * stride + ix] =
-            strength(v[int64_t(clamp_index(iz - g.top, g.nz)) * g.nx + clamp_index(ix - g.left, g.nx)], p.dt);
+      for (int ix = 0; ix < nx; ++ix) {
+        const int64_t at = int64_t(clamp_index(iz - g.top, g.nz)) * g.nx + clamp_index(ix - g.left, g.nx);
+        w[int64_t(iz) * stride + ix] = strength(v[at], p.dt);
+        if (w_t) w_t[int64_t(iz) * stride + ix] = strength_tangent(v[at], v_t[at], p.dt);
+      }
     if (!p.sponge) return;
     clear(damping, band);
     for (int iz = band.begin; iz < band.end; ++iz)
@@ -166,6 +171,8 @@ struct Medium {
 
   const T* a_z() const { return p.profile; }
   const T* b_z() const { return p.profile + nz; }
+
+  const T* pulse_t(int s) const { return p.wavelet_t + ((int64_t(model) * p.shots + shot) * p.per_shot + s) * p.nt; }
 
   Span band(int b) const { return {b * kBand, b + 1 < bands ? (b + 1) * kBand : nz}; }
   // visit(rows, s) for the moving rows of a band: those in span s of the layers of z, and with -1 those in none.

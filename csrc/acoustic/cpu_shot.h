@@ -15,20 +15,20 @@ inline namespace SEISFAST_LEVEL {
 template <class T, int R>
 class Shot : public CpuShot {
  public:
-  Shot(const Acoustic<T>& params, int job, T* workspace)
-      : p(params), g(params.grid), job(job), arena(workspace), m(params, job, arena), wave(m, arena),
+  Shot(const Acoustic<T>& params, int job, T* workspace, bool tangent = false)
+      : p(params), g(params.grid), job(job), arena(workspace), m(params, job, arena, tangent), wave(m, arena),
         scratch(p.half ? arena.take(g.cells() * p.channels()) : nullptr) {}
 
   int64_t workspace() const override { return arena.used; }
   void run(Crew& crew, int member, int members, int depth) override {
     Slab slab(m.nz, m.bands, unlayered(), p.sponge, depth > 0 ? depth : fitting(), crew, member, members);
-    slab.sweep(1, [this](int, int band) { prepare(m.band(band)); });
+    slab.sweep(1, [this](int, int band) { prepare(band); });
     run(slab);
   }
 
  protected:
   // A band of everything that must be there before the first step.
-  virtual void prepare(Span band) { m.prepare(band), wave.clear(band); }
+  virtual void prepare(int band) { m.prepare(m.band(band)), wave.clear(m.band(band)); }
   virtual void run(Slab& slab) = 0;  // the share of one thread
 
   bool keeps(int n) const { return p.keep == Keep::steps && n % p.every == 0; }
@@ -50,8 +50,8 @@ class Shot : public CpuShot {
     wave.wrap(n + 1, rows);
   }
 
-  void record(int n, int band) const {
-    const T* u = wave.field[(n + 1) & 1];
+  void record(const Wave<T, R>& heard, int n, int band) const {
+    const T* u = heard.field[(n + 1) & 1];
     T* to = p.data + (int64_t(job) * p.nt + n) * p.receivers;
     for (const int* r = m.receivers.begin(band); r != m.receivers.end(band); ++r) to[*r] = u[m.receiver(*r)];
   }
@@ -82,20 +82,21 @@ class Shot : public CpuShot {
     }
   }
 
-  // Between a band of the wave at step n and checkpoint s: move(in the wave, in the checkpoint, elements), row by row.
+  T* checkpoint(int s) const { return p.checkpoints + (int64_t(job) * p.segments() + s) * p.state(); }
+
+  // Between a band of a wave at step n and a stored state: move(in the wave, in the state, elements), row by row.
   template <class Move>
-  void move_state(int band, int n, int s, Move move) {
-    T* state = p.checkpoints + (int64_t(job) * p.segments() + s) * p.state();
+  void move_state(const Wave<T, R>& f, int n, int band, T* state, Move move) const {
     const int64_t sides = p.side_cells(), layers = p.layer_cells(), cells = g.cells();
     const int width = g.left + g.right;
     T *psi_x = state + 2 * cells, *zeta_x = psi_x + sides, *psi_z = zeta_x + sides, *zeta_z = psi_z + layers;
     const Span rows = m.band(band);
     for (int iz = rows.begin; iz < rows.end; ++iz) {
       const int64_t at = int64_t(iz) * m.stride;
-      move(wave.field[n & 1] + at, state + int64_t(iz) * m.row, m.row);
-      move(wave.field[(n + 1) & 1] + at, state + cells + int64_t(iz) * m.row, m.row);
+      move(f.field[n & 1] + at, state + int64_t(iz) * m.row, m.row);
+      move(f.field[(n + 1) & 1] + at, state + cells + int64_t(iz) * m.row, m.row);
       for (int c = 0; c < m.columns.count; ++c) {
-        T *psi = wave.along_x(0, c, iz), *zeta = wave.along_x(1, c, iz);
+        T *psi = f.along_x(0, c, iz), *zeta = f.along_x(1, c, iz);
         if (m.columns.span[c].holds(0) && g.left) {
           move(psi, psi_x + int64_t(iz) * width, g.left);
           move(zeta, zeta_x + int64_t(iz) * width, g.left);
@@ -108,8 +109,8 @@ class Shot : public CpuShot {
       const int layer = iz < g.top ? iz : iz >= m.nz - g.bottom ? iz - (m.nz - g.bottom) + g.top : -1;
       for (int r = 0; r < m.rows.count && layer >= 0; ++r)
         if (m.rows.span[r].holds(iz)) {
-          move(wave.along_z(0, r, iz), psi_z + int64_t(layer) * m.row, m.row);
-          move(wave.along_z(1, r, iz), zeta_z + int64_t(layer) * m.row, m.row);
+          move(f.along_z(0, r, iz), psi_z + int64_t(layer) * m.row, m.row);
+          move(f.along_z(1, r, iz), zeta_z + int64_t(layer) * m.row, m.row);
         }
     }
   }
@@ -119,6 +120,16 @@ class Shot : public CpuShot {
   struct Load {
     void operator()(T* wave, const T* state, int n) const { std::memcpy(wave, state, size_t(n) * sizeof(T)); }
   };
+
+  // A band of the gradient's sums.
+  void clear_sums(T* begin, int band) const {
+    const GradientSums<T> sum = gradient_sums(p, begin);
+    const Span rows = m.band(band);
+    const size_t bytes = size_t(rows.size()) * size_t(m.row) * sizeof(T);
+    std::memset(sum.grad + int64_t(rows.begin) * m.row, 0, bytes);
+    if (p.vmin_gradient) std::memset(sum.damping + int64_t(rows.begin) * m.row, 0, bytes);
+    for (const int* s = m.sources.begin(band); s != m.sources.end(band); ++s) sum.sources[*s] = 0;
+  }
 
   // Steps that a thread takes on a band before it goes on: more than one where the fields outgrow the cache.
   virtual int fitting() const = 0;
@@ -141,7 +152,7 @@ class Shot : public CpuShot {
 template <class T, int R>
 class ForwardShot : public Shot<T, R> {
   using Base = Shot<T, R>;
-  using Base::p, Base::move_state;
+  using Base::move_state, Base::p, Base::wave;
   using typename Base::Save;
 
  public:
@@ -153,7 +164,8 @@ class ForwardShot : public Shot<T, R> {
  private:
   int fitting() const override { return this->fitting_with(3); }
   void run(Slab& slab) override {
-    if (p.keep == Keep::checkpoints) slab.sweep(1, [&](int, int band) { move_state(band, 0, 0, Save{}); });
+    if (p.keep == Keep::checkpoints)
+      slab.sweep(1, [&](int, int band) { move_state(wave, 0, band, this->checkpoint(0), Save{}); });
     for (int n = 0, steps; n < p.nt; n += steps) {
       steps = p.half ? 1 : p.nt;
       slab.sweep(steps, [&](int i, int band) { step(n + i, band, slab); });
@@ -162,10 +174,10 @@ class ForwardShot : public Shot<T, R> {
   }
   void step(int n, int band, const Slab& slab) {
     this->advance(n, band, slab);
-    this->record(n, band);
+    this->record(wave, n, band);
     const int next = n + 1;
     if (p.keep == Keep::checkpoints && next % p.segment == 0 && next < p.nt)
-      move_state(band, next, next / p.segment, Save{});
+      move_state(wave, next, band, this->checkpoint(next / p.segment), Save{});
   }
 };
 
@@ -173,7 +185,8 @@ class ForwardShot : public Shot<T, R> {
 template <class T, int R>
 class AdjointShot : public Shot<T, R> {
   using Base = Shot<T, R>;
-  using Base::arena, Base::g, Base::job, Base::kept_index, Base::m, Base::move_state, Base::p, Base::scratch;
+  using Base::arena, Base::g, Base::job, Base::kept_index, Base::m, Base::move_state, Base::p, Base::scratch,
+      Base::wave;
   using typename Base::Load;
 
  public:
@@ -190,14 +203,10 @@ class AdjointShot : public Shot<T, R> {
 
  private:
   int fitting() const override { return this->fitting_with(5); }
-  void prepare(Span band) override {
+  void prepare(int band) override {
     Base::prepare(band);
-    mu.clear(band);
-    const GradientSums<T> sum = gradient_sums(p, sums);
-    const size_t bytes = size_t(band.size()) * size_t(m.row) * sizeof(T);
-    std::memset(sum.grad + int64_t(band.begin) * m.row, 0, bytes);
-    if (p.vmin_gradient) std::memset(sum.damping + int64_t(band.begin) * m.row, 0, bytes);
-    if (band.begin == 0) std::memset(sum.sources, 0, size_t(p.per_shot) * sizeof(T));
+    mu.clear(m.band(band));
+    this->clear_sums(sums, band);
   }
   void run(Slab& slab) override {
     slab.sweep(1, [&](int, int band) { add_residual(p.nt - 1, band); });
@@ -216,8 +225,8 @@ class AdjointShot : public Shot<T, R> {
       auto kept = [&](int n) { return segment + (n - begin) * per_step(); };
       auto change = [&](int n) { return p.vmin_gradient ? kept(n) + g.cells() : nullptr; };
       slab.sweep(1, [&](int, int band) {
-        move_state(band, begin, s, Load{});
-        this->wave.wrap(begin, m.band(band));
+        move_state(wave, begin, band, this->checkpoint(s), Load{});
+        wave.wrap(begin, m.band(band));
       });
       slab.sweep(end - begin,
                  [&](int i, int band) { this->advance(begin + i, band, slab, kept(begin + i), change(begin + i)); });
@@ -238,8 +247,8 @@ class AdjointShot : public Shot<T, R> {
       sum.sources[*s] = fma(m.pulse(*s)[n], at_source, sum.sources[*s]);
     }
     const Span rows = m.band(band);
-    Backward<T, R>{m, mu}.retreat_band(n, rows, slab.ahead(rows, 2 * R), slab.ahead(rows, R), kept, change, sum.grad,
-                                       sum.damping);
+    Backward<T, R>{m, mu}.retreat_band(n, rows, slab.ahead(rows, 2 * R), slab.ahead(rows, R),
+                                       {kept, sum.grad, change, sum.damping});
     if (n > 0) add_residual(n - 1, band);
   }
 

@@ -67,6 +67,24 @@ struct Fold : GradientPhase<T> {
   }
 };
 
+// The derivative of the fold along a tangent of the velocity; `sums_t` are those of the derivative.
+template <class T>
+struct FoldTangent : GradientPhase<T> {
+  T* sums_t;
+
+  SEISFAST_HD void operator()(int i, int job) const {
+    const Acoustic<T>& p = this->p;
+    const int64_t cells = int64_t(p.grid.nz) * p.grid.nx, at = job / p.shots * cells + i;
+    const T *grad = this->of(job).grad, *grad_t = sums_t + (job - p.first) * this->stride;
+    const T ratio = p.velocity_t[at] / p.velocity[at];
+    const T sum = fold_padding<T>(p.grid, i / p.grid.nx, i % p.grid.nx, [&](int z, int x) {
+      const int64_t k = int64_t(z) * p.grid.row() + x;
+      return fma(-ratio, grad[k], grad_t[k]);
+    });
+    p.grad_velocity[job * cells + i] = T(2) / p.velocity[at] * sum;
+  }
+};
+
 template <class T>
 struct SlowestGradient : GradientPhase<T> {
   SEISFAST_HD void operator()(int, int job) const {
@@ -90,6 +108,15 @@ void finish_gradient(const Acoustic<T>& p, T* sums, int64_t stride, const Launch
   launch(1, p.first, p.count, AddSources<T>{here});
   launch(int64_t(p.grid.nz) * p.grid.nx, p.first, p.count, Fold<T>{here});
   if (p.vmin_gradient) launch(1, p.first, p.count, SlowestGradient<T>{here});
+}
+
+// The same of a curvature run, which has two sets of sums.
+template <class T, class Launch>
+void finish_curvature(const Acoustic<T>& p, T* sums, T* sums_t, int64_t stride, const Launch& launch) {
+  const GradientPhase<T> here{{p}, sums, stride};
+  launch(1, p.first, p.count, AddSources<T>{here});
+  launch(1, p.first, p.count, AddSources<T>{{{p}, sums_t, stride}});
+  launch(int64_t(p.grid.nz) * p.grid.nx, p.first, p.count, FoldTangent<T>{here, sums_t});
 }
 
 }  // namespace SEISFAST_LEVEL

@@ -10,6 +10,10 @@ constexpr int kBlock = 16;    // rows are padded to a multiple of this many cell
 // Arrays that lie one after the other start at multiples of 16 bytes.
 constexpr int64_t align4(int64_t elements) { return (elements + 3) / 4 * 4; }
 
+// What a run computes: records; their transpose; their derivative along tangents of velocity and wavelet (Born
+// modelling); the derivative of the transpose along tangents of all it depends on (Hessian-vector products).
+enum class Task : int { forward = 0, adjoint = 1, born = 2, curvature = 3 };
+
 enum class Keep : int { nothing = 0, steps = 1, checkpoints = 2 };
 
 // Cells of the model and of the grid around it, where the layers lie.
@@ -63,11 +67,16 @@ struct Acoustic {
   T* scales;       // [models * shots, kept steps, channels], half only
   T* checkpoints;  // [models * shots, checkpoints, state()]
 
-  // Adjoint only.
+  // Adjoint, and curvature, which puts derivatives into the results.
   const T* grad_data;  // as data
   T* grad_velocity;    // [models, shots, nz, nx], summed over the shots by the caller in fixed order
   T* grad_wavelet;     // [models, shots, per_shot, nt]
   T* grad_slowest;     // [models, shots], vmin_gradient only
+
+  // Tangents of born and curvature. born puts the derivative of the records into `data`.
+  const T* velocity_t;   // as velocity
+  const T* wavelet_t;    // [models, shots, per_shot, nt]
+  const T* grad_data_t;  // as data, curvature only
 
   void* workspace;  // CUDA: `workspace_elements` (plan.h) of T for every job of the call; zero for the plain engine
 

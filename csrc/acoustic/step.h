@@ -13,6 +13,12 @@ SEISFAST_HD T strength(T velocity, T dt) {
   return (velocity * dt) * (velocity * dt);
 }
 
+// Its derivative along a tangent of the velocity.
+template <class T>
+SEISFAST_HD T strength_tangent(T velocity, T velocity_t, T dt) {
+  return T(2) * (velocity * dt) * (velocity_t * dt);
+}
+
 // 2 u - u_prev + (v dt)^2 L; the transpose takes the same step in mu, see absorbing.h.
 template <class V>
 SEISFAST_HD V advance(V u, V previous, V strength, V laplacian) {

@@ -67,6 +67,9 @@ Acoustic<T> params(const py::dict& d) {
   p.grad_velocity = as<T>(address("grad_velocity"));
   p.grad_wavelet = as<T>(address("grad_wavelet"));
   p.grad_slowest = as<T>(address("grad_slowest"));
+  p.velocity_t = as<const T>(address("velocity_t"));
+  p.wavelet_t = as<const T>(address("wavelet_t"));
+  p.grad_data_t = as<const T>(address("grad_data_t"));
   p.workspace = as<void>(address("workspace"));
   if (p.order < 2 || p.order > 2 * kMaxReach || p.order % 2 || p.every < 1 || p.segment < 1)
     throw std::invalid_argument("order must be 2, 4, 6 or 8, every and segment at least 1");
@@ -82,23 +85,30 @@ Tiling tiling_of(const py::dict& d) {
   return {Engine(t[0]), t[1], t[2], t[3], t[4], t[5], t[6], t[7]};
 }
 
+Task task_of(const std::string& name) {
+  const char* names[] = {"forward", "adjoint", "born", "curvature"};
+  for (int i = 0; i < 4; ++i)
+    if (name == names[i]) return Task(i);
+  throw std::invalid_argument("there is no task " + name);
+}
+
 template <class T>
-void acoustic(const py::dict& d, bool adjoint, int threads, uintptr_t stream) {
+void acoustic(const py::dict& d, Task task, int threads, uintptr_t stream) {
   const Acoustic<T> p = params<T>(d);
   const bool cuda = d["cuda"].cast<bool>();
   const Tiling tiling = cuda ? tiling_of(d) : Tiling{};
   const py::gil_scoped_release released;
-  if (cuda)
-    cuda_run(p, tiling, adjoint, as<void>(stream));
-  else
-    adjoint ? cpu_adjoint(p, threads) : cpu_forward(p, threads);
+  if (!cuda) return cpu_run(p, task, threads);
+  if (task == Task::born || task == Task::curvature) throw std::invalid_argument("the CUDA engines run no tangents");
+  cuda_run(p, tiling, task == Task::adjoint, as<void>(stream));
 }
 
-void acoustic_run(const py::dict& params, const std::string& dtype, bool adjoint, int threads, uintptr_t stream) {
+void acoustic_run(const py::dict& params, const std::string& dtype, const std::string& task, int threads,
+                  uintptr_t stream) {
   if (dtype == "float32")
-    acoustic<float>(params, adjoint, threads, stream);
+    acoustic<float>(params, task_of(task), threads, stream);
   else if (dtype == "float64")
-    acoustic<double>(params, adjoint, threads, stream);
+    acoustic<double>(params, task_of(task), threads, stream);
   else
     throw std::invalid_argument("dtype must be float32 or float64, got " + dtype);
 }
@@ -133,10 +143,10 @@ py::dict acoustic_plan(const py::dict& params, const std::string& dtype, bool ad
 }  // namespace
 
 void register_acoustic(py::module_& m) {
-  m.def(
-      "acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "threads"_a, "stream"_a,
-      "Run all time steps of `count` jobs (model * shots + shot) from `first` on, forward or transposed, on the arrays "
-      "whose addresses `params` holds.");
+  m.def("acoustic_run", &acoustic_run, py::kw_only(), "params"_a, "dtype"_a, "task"_a, "threads"_a, "stream"_a,
+        "Run all time steps of `count` jobs (model * shots + shot) from `first` on, on the arrays whose addresses "
+        "`params` "
+        "holds. `task` is forward, adjoint, born or curvature.");
   m.def("acoustic_plan", &acoustic_plan, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "engine"_a,
         "chip"_a = py::none(),
         "The CUDA engine that a run gets, why no faster one, how it cuts the grid, and the elements per job of its "

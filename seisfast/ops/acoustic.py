@@ -1,4 +1,7 @@
-"""The acoustic operator as torch sees it: `seisfast::acoustic_forward` and its exact transpose `acoustic_backward`."""
+"""The acoustic operator as torch sees it: `seisfast::acoustic_forward` and its exact transpose `acoustic_backward`.
+
+`acoustic_born` and `acoustic_curvature` are the derivatives of the two along tangents.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def _scheme(scheme: list[float], layout: list[int], storage: list[int]) -> Schem
     )  # fmt: skip
 
 
-# -- the two operators --------------------------------------------------------------------------------------------
+# -- the operators -----------------------------------------------------------------------------------------------
 
 _LISTS = "float[] scheme, int[] layout, int[] storage"
 _library = torch.library.Library("seisfast", "DEF")
@@ -100,6 +103,15 @@ _library.define(
     "acoustic_backward(Tensor grad_data, Tensor velocity, Tensor wavelet, Tensor sources, Tensor receivers, "
     f"Tensor profile, Tensor kept, Tensor scales, Tensor checkpoints, {_LISTS}) "
     "-> (Tensor grad_velocity, Tensor grad_wavelet)"
+)
+_library.define(
+    "acoustic_born(Tensor velocity, Tensor velocity_t, Tensor wavelet, Tensor wavelet_t, Tensor sources, "
+    f"Tensor receivers, Tensor profile, {_LISTS}) -> Tensor data_t"
+)
+_library.define(
+    "acoustic_curvature(Tensor grad_data, Tensor grad_data_t, Tensor velocity, Tensor velocity_t, Tensor wavelet, "
+    f"Tensor wavelet_t, Tensor sources, Tensor receivers, Tensor profile, {_LISTS}) "
+    "-> (Tensor grad_velocity_t, Tensor grad_wavelet_t)"
 )
 
 
@@ -143,7 +155,7 @@ def _forward(
     outputs = _outputs(velocity, wavelet, receivers, plan)
     data, kept, scales, checkpoints = outputs
     _run(
-        plan, velocity, wavelet, sources, receivers, profile, adjoint=False,
+        plan, velocity, wavelet, sources, receivers, profile, task="forward",
         data=data, kept=kept, scales=scales, checkpoints=checkpoints,
     )  # fmt: skip
     return outputs
@@ -162,7 +174,7 @@ def _backward(
     grad_wavelet = velocity.new_empty(wavelet.shape)
     grad_slowest = velocity.new_empty((models, shots) if plan.vmin_gradient else 0)
     _run(
-        plan, velocity, wavelet, sources, receivers, profile, adjoint=True,
+        plan, velocity, wavelet, sources, receivers, profile, task="adjoint",
         grad_data=grad_data.contiguous(), kept=kept, scales=scales, checkpoints=checkpoints,
         grad_velocity=grad_velocity, grad_wavelet=grad_wavelet, grad_slowest=grad_slowest,
     )  # fmt: skip
@@ -176,9 +188,55 @@ def _backward(
     return total, grad_wavelet
 
 
+@torch.library.register_fake("seisfast::acoustic_born", lib=_library)
+def _born_fake(
+    velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor, sources: Tensor, receivers: Tensor,
+    profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
+) -> Tensor:  # fmt: skip
+    return velocity.new_empty((*wavelet.shape[:2], wavelet.shape[3], receivers.shape[1]))
+
+
+@torch.library.register_fake("seisfast::acoustic_curvature", lib=_library)
+def _curvature_fake(
+    grad_data: Tensor, grad_data_t: Tensor, velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor,
+    sources: Tensor, receivers: Tensor, profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    return velocity.new_empty(velocity.shape), velocity.new_empty(wavelet.shape)
+
+
+@torch.library.impl("seisfast::acoustic_born", "cpu", lib=_library)
+def _born(
+    velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor, sources: Tensor, receivers: Tensor,
+    profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
+) -> Tensor:  # fmt: skip
+    data = velocity.new_empty((*wavelet.shape[:2], wavelet.shape[3], receivers.shape[1]))
+    _run(
+        _scheme(scheme, layout, storage), velocity, wavelet, sources, receivers, profile, task="born",
+        velocity_t=velocity_t.contiguous(), wavelet_t=wavelet_t.contiguous(), data=data,
+    )  # fmt: skip
+    return data
+
+
+@torch.library.impl("seisfast::acoustic_curvature", "cpu", lib=_library)
+def _curvature(
+    grad_data: Tensor, grad_data_t: Tensor, velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor,
+    sources: Tensor, receivers: Tensor, profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    models, nz, nx = velocity.shape
+    grad_velocity = velocity.new_empty((models, wavelet.shape[1], nz, nx))
+    grad_wavelet = velocity.new_empty(wavelet.shape)
+    _run(
+        _scheme(scheme, layout, storage), velocity, wavelet, sources, receivers, profile, task="curvature",
+        velocity_t=velocity_t.contiguous(), wavelet_t=wavelet_t.contiguous(),
+        grad_data=grad_data.contiguous(), grad_data_t=grad_data_t.contiguous(),
+        grad_velocity=grad_velocity, grad_wavelet=grad_wavelet,
+    )  # fmt: skip
+    return grad_velocity.sum(1), grad_wavelet
+
+
 def _run(
     plan: Scheme, velocity: Tensor, wavelet: Tensor, sources: Tensor, receivers: Tensor, profile: Tensor,
-    *, adjoint: bool, **arrays: Tensor,
+    *, task: str, **arrays: Tensor,
 ) -> None:  # fmt: skip
     """Hand the addresses to the extension. Every array in `arrays` is contiguous; others are made so here."""
     velocity, profile = velocity.contiguous(), profile.contiguous()
@@ -202,10 +260,10 @@ def _run(
     }  # fmt: skip
     dtype = dtype_name(velocity.dtype)
     if velocity.device.type == "cpu":
-        _native.acoustic_run(params, dtype, adjoint, torch.get_num_threads(), 0)
+        _native.acoustic_run(params, dtype, task, torch.get_num_threads(), 0)
         return
     with torch.cuda.device(velocity.device):
-        found = _native.acoustic_plan(params, dtype, adjoint, plan.engine)
+        found = _native.acoustic_plan(params, dtype, task == "adjoint", plan.engine)
         warn_of_fallback(plan.engine, found, velocity.dtype)
         jobs, per_job = models * shots, int(found["workspace"])
         group = jobs_at_once(plan.memory, jobs, per_job * velocity.element_size())
@@ -216,7 +274,7 @@ def _run(
             if found["engine"] == "plain":
                 workspace.zero_()
             params |= {"first": first, "count": min(group, jobs - first)}
-            _native.acoustic_run(params, dtype, adjoint, 1, stream)
+            _native.acoustic_run(params, dtype, task, 1, stream)
 
 
 def describe_run(
@@ -229,7 +287,7 @@ def describe_run(
     addresses = (
         "velocity", "slowest", "profile", "wavelet", "wavelet_model", "wavelet_shot", "wavelet_source", "sources",
         "receiver_cells", "receiver_shot", "data", "kept", "scales", "checkpoints", "grad_data", "grad_velocity",
-        "grad_wavelet", "grad_slowest", "workspace",
+        "grad_wavelet", "grad_slowest", "velocity_t", "wavelet_t", "grad_data_t", "workspace",
     )  # fmt: skip
     return {
         "nz": shape[0], "nx": shape[1], "top": top, "bottom": bottom, "left": left, "right": right,

@@ -1,7 +1,8 @@
 """The eager route of the acoustic operator: autograd.Function over the operators, for autograd and torch.func.
 
-First derivatives in reverse mode run compiled. Forward mode and second derivatives are taken through the
-plain-torch twin: exact, and slow.
+First derivatives, in reverse and forward mode, and second derivatives run compiled on a CPU. What is left goes through
+the plain-torch twin, exact and slow: derivatives of the third order, and on CUDA or with ``Sponge(vmin_gradient=True)``
+also forward mode and the second.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from seisfast.boundaries import Sponge
 from seisfast.ops.acoustic import Scheme
 from seisfast.reference import acoustic as twin
 
@@ -62,7 +64,7 @@ class Simulate(torch.autograd.Function):
         """Save what both directions need; only the data carry gradients."""
         *tensors, ctx.scheme, ctx.survey = inputs
         ctx.save_for_backward(*tensors, *output[1:])
-        ctx.save_for_forward(*tensors[:4])
+        ctx.save_for_forward(*tensors)
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
 
@@ -76,14 +78,10 @@ class Simulate(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, velocity_t: Tensor | None, wavelet_t: Tensor | None, *_: Any) -> tuple[Any, ...]:  # noqa: ANN401
-        """Derivative of the data along tangents, through the twin."""
-        velocity, wavelet, *cells = ctx.saved_tensors[:4]
-        tangents = tuple(
-            torch.zeros_like(p) if t is None else t for p, t in ((velocity, velocity_t), (wavelet, wavelet_t))
-        )
-        survey = ctx.survey
-        tangent = push(lambda v, w: twin.propagate(v, w, survey, *cells), (velocity, wavelet), tangents)
-        return tangent, None, None, None
+        """Derivative of the data along tangents: Born modelling."""
+        velocity, wavelet, *rest = ctx.saved_tensors[:5]
+        v_t, w_t = _filled((velocity, wavelet), (velocity_t, wavelet_t))
+        return born(velocity, v_t, wavelet, w_t, *rest, ctx.scheme, ctx.survey), None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, velocity: Tensor, wavelet: Tensor, *rest: Any) -> tuple[Any, Any]:  # noqa: ANN401
@@ -108,25 +106,27 @@ class Adjoint(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-        """Save the three inputs that the result depends on, and the cells."""
-        ctx.survey = inputs[-1]
-        ctx.save_for_backward(*inputs[:5])
-        ctx.save_for_forward(*inputs[:5])
+        """Save the three inputs that the result depends on, the cells and the profile."""
+        *_, ctx.scheme, ctx.survey = inputs
+        ctx.save_for_backward(*inputs[:6])
+        ctx.save_for_forward(*inputs[:6])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        """Second derivatives through the twin."""
-        *primals, sources, receivers = ctx.saved_tensors
-        pulled = torch.func.vjp(_twin_adjoint(ctx.survey, sources, receivers), *primals)[1](tuple(grads))
-        return (*pulled, *(None,) * 8)
+    def backward(ctx: Any, velocity_c: Tensor, wavelet_c: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        """Born modelling for the data; for the others the Hessian of <data, grad of the data>, which is symmetric."""
+        saved: tuple[Any, ...] = (*ctx.saved_tensors, ctx.scheme, ctx.survey)
+        grad_data, velocity, wavelet, *rest = saved
+        data = born(velocity, velocity_c, wavelet, wavelet_c, *rest)
+        still = torch.zeros_like(grad_data)
+        grads = curvature(grad_data, still, velocity, velocity_c, wavelet, wavelet_c, *rest)
+        return (data, *grads, *(None,) * 8)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        """Forward over reverse (Hessian-vector products) through the twin."""
-        *primals, sources, receivers = ctx.saved_tensors
-        filled = tuple(torch.zeros_like(p) if t is None else t for p, t in zip(primals, tangents, strict=False))
-        result: tuple[Tensor, Tensor] = push(_twin_adjoint(ctx.survey, sources, receivers), tuple(primals), filled)
-        return result
+        """Forward over reverse: Hessian-vector products."""
+        primals = ctx.saved_tensors[:3]
+        pairs = (tensor for pair in zip(primals, _filled(primals, tangents), strict=True) for tensor in pair)
+        return curvature(*pairs, *ctx.saved_tensors[3:], ctx.scheme, ctx.survey)
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Any, tuple[int, int]]:  # noqa: ANN401
@@ -136,6 +136,113 @@ class Adjoint(torch.autograd.Function):
             element = (a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True))
             results.append(Adjoint.apply(*element))  # type: ignore[no-untyped-call]
         return tuple(torch.stack(parts) for parts in zip(*results, strict=True)), (0, 0)
+
+
+class Born(torch.autograd.Function):
+    """(velocity, its tangent, wavelet, its tangent) -> tangent of the data."""
+
+    @staticmethod
+    def forward(*args: Any) -> Tensor:  # noqa: ANN401
+        """Run the registered operator."""
+        *tensors, scheme, _ = args
+        data: Tensor = _OPS.acoustic_born(*tensors, *scheme.arguments())
+        return data
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        """Save everything."""
+        *tensors, ctx.scheme, ctx.survey = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        """The transpose for the tangents, and how it changes along them for the velocity and the wavelet."""
+        saved: tuple[Any, ...] = (*ctx.saved_tensors, ctx.scheme, ctx.survey)
+        velocity, velocity_t, wavelet, wavelet_t, *rest = saved
+        still = [torch.zeros_like(t) for t in (grad, velocity, wavelet)]
+        for_tangents = curvature(still[0], grad, velocity, still[1], wavelet, still[2], *rest)
+        for_primals = curvature(grad, still[0], velocity, velocity_t, wavelet, wavelet_t, *rest)
+        return (for_primals[0], for_tangents[0], for_primals[1], for_tangents[1], *(None,) * 5)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:  # noqa: ANN401
+        """Through the twin."""
+        *primals, sources, receivers, _ = ctx.saved_tensors
+        result: Tensor = push(_twin_born(ctx.survey, sources, receivers), tuple(primals), _filled(primals, tangents))
+        return result
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Tensor, int]:  # noqa: ANN401
+        """A batch of calls is one call with more models."""
+        n = info.batch_size
+        flat = (_batched(t, d, n).flatten(0, 1) for t, d in zip(args[:4], in_dims, strict=False))
+        data: Tensor = Born.apply(*flat, *args[4:])  # type: ignore[no-untyped-call]
+        return data.unflatten(0, (n, -1)), 0
+
+
+class Curvature(torch.autograd.Function):
+    """(grad of the data, velocity, wavelet), each followed by its tangent -> tangents of the gradients."""
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """Run the registered operator."""
+        *tensors, scheme, _ = args
+        grads: tuple[Tensor, Tensor] = _OPS.acoustic_curvature(*tensors, *scheme.arguments())
+        return grads
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+        """Save what the twin needs."""
+        ctx.survey = inputs[-1]
+        ctx.save_for_backward(*inputs[:8])
+        ctx.save_for_forward(*inputs[:8])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        """Through the twin."""
+        *primals, sources, receivers = ctx.saved_tensors
+        pulled = torch.func.vjp(_twin_curvature(ctx.survey, sources, receivers), *primals)[1](tuple(grads))
+        return (*pulled, *(None,) * 5)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """Through the twin."""
+        *primals, sources, receivers = ctx.saved_tensors
+        twin_of = _twin_curvature(ctx.survey, sources, receivers)
+        result: tuple[Tensor, Tensor] = push(twin_of, tuple(primals), _filled(primals, tangents))
+        return result
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Dims, *args: Any) -> tuple[Any, tuple[int, int]]:  # noqa: ANN401
+        """A batch of calls is one call with more models."""
+        n = info.batch_size
+        flat = (_batched(t, d, n).flatten(0, 1) for t, d in zip(args[:6], in_dims, strict=False))
+        grads = Curvature.apply(*flat, *args[6:])  # type: ignore[no-untyped-call]
+        return tuple(g.unflatten(0, (n, -1)) for g in grads), (0, 0)
+
+
+def born(*args: Any) -> Tensor:  # noqa: ANN401
+    """Tangent of the data, compiled where it can be; arguments as of `Born`."""
+    if _compiled(args):
+        data: Tensor = Born.apply(*args)  # type: ignore[no-untyped-call]
+    else:
+        data = _twin_born(args[-1], *args[4:6])(*args[:4])
+    return data
+
+
+def curvature(*args: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    """Tangents of the gradients, compiled where they can be; arguments as of `Curvature`."""
+    if _compiled(args):
+        grads: tuple[Tensor, Tensor] = Curvature.apply(*args)  # type: ignore[no-untyped-call]
+    else:
+        grads = _twin_curvature(args[-1], *args[6:8])(*args[:6])
+    return grads
+
+
+def _compiled(args: tuple[Any, ...]) -> bool:
+    boundary = args[-1].boundary
+    return args[0].device.type == "cpu" and not (isinstance(boundary, Sponge) and boundary.vmin_gradient)
 
 
 def push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
@@ -158,6 +265,29 @@ def _twin_adjoint(survey: Survey, *cells: Tensor) -> Any:  # noqa: ANN401
         return grads
 
     return adjoint
+
+
+def _twin_born(survey: Survey, *cells: Tensor) -> Any:  # noqa: ANN401
+    def tangent(velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor) -> Tensor:
+        records: Tensor = push(
+            lambda v, w: twin.propagate(v, w, survey, *cells), (velocity, wavelet), (velocity_t, wavelet_t)
+        )
+        return records
+
+    return tangent
+
+
+def _twin_curvature(survey: Survey, *cells: Tensor) -> Any:  # noqa: ANN401
+    def tangent(*pairs: Tensor) -> tuple[Tensor, ...]:
+        grads: tuple[Tensor, ...] = push(_twin_adjoint(survey, *cells), pairs[::2], pairs[1::2])
+        return grads
+
+    return tangent
+
+
+def _filled(primals: Any, tangents: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+    """The tangents of these primals, zero where there is none."""
+    return tuple(torch.zeros_like(p) if t is None else t for p, t in zip(primals, tangents, strict=False))
 
 
 def _batched(tensor: Tensor, dim: int | None, n: int) -> Tensor:

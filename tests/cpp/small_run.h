@@ -37,7 +37,7 @@ template <class T>
 struct Run {
   Acoustic<T> p{};
   std::vector<T> velocity, slowest, profile, wavelet, data, kept, scales, checkpoints, grad_data, grad_velocity,
-      grad_wavelet, grad_slowest, workspace;
+      grad_wavelet, grad_slowest, velocity_t, wavelet_t, grad_data_t, workspace;
   std::vector<int32_t> sources, receivers;
 
   explicit Run(const Case& c) {
@@ -98,6 +98,9 @@ struct Run {
     }
     receivers[0] = sources[0], receivers[1] = sources[1];  // one hears at once
     random_values(grad_data, int64_t(p.jobs()) * p.nt * p.receivers, -1, 1);
+    random_values(velocity_t, p.models * c.nz * c.nx, -100, 100);
+    random_values(wavelet_t, p.models * p.shots * p.per_shot * p.nt, -1, 1);
+    random_values(grad_data_t, int64_t(grad_data.size()), -1, 1);
     data.resize(grad_data.size());
     const int64_t steps = int64_t(p.jobs()) * p.kept_steps() * p.channels();
     if (p.keep == Keep::steps) kept.resize(size_t(steps * p.grid.cells())), scales.resize(size_t(steps));
@@ -110,6 +113,7 @@ struct Run {
     p.data = data.data(), p.kept = kept.data(), p.scales = scales.data(), p.checkpoints = checkpoints.data();
     p.grad_velocity = grad_velocity.data(), p.grad_wavelet = grad_wavelet.data();
     p.grad_slowest = grad_slowest.data();
+    p.velocity_t = velocity_t.data(), p.wavelet_t = wavelet_t.data(), p.grad_data_t = grad_data_t.data();
   }
 
   // The first `split` jobs in one call, the others in another, or all in one.
@@ -123,8 +127,8 @@ struct Run {
   }
 
   void on_cpu(int split = 0) {
-    in_ranges(split, [&] { seisfast::cpu_forward(p, 2); });
-    in_ranges(split, [&] { seisfast::cpu_adjoint(p, 2); });
+    in_ranges(split, [&] { seisfast::cpu_run(p, seisfast::Task::forward, 2); });
+    in_ranges(split, [&] { seisfast::cpu_run(p, seisfast::Task::adjoint, 2); });
   }
 };
 
