@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from seisfast import conventions, data, geology, losses, metrics, networks, reference, wavelets
+from seisfast.born import Born
 from seisfast.boundaries import CPML, Faces, Free, Sponge
 from seisfast.normalization import Normalization
 from seisfast.propagator import Storage, check, simulate
@@ -15,6 +16,7 @@ except PackageNotFoundError:  # a source tree on the path, not installed
 
 __all__ = [
     "CPML",
+    "Born",
     "Faces",
     "Free",
     "Normalization",

@@ -114,6 +114,46 @@ def simulate(
 
     Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
     """
+    run = prepare(velocity, survey, storage, engine, substeps)
+    if torch.compiler.is_compiling():
+        data: Tensor = torch.ops.seisfast.acoustic_forward(*run.inputs, *run.scheme.arguments())[0]
+    else:
+        data = Simulate.apply(*run.inputs, run.scheme, run.survey)[0]  # type: ignore[no-untyped-call]
+    return run.records(data)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A call of `simulate`, checked and ready for the operators.
+
+    Args:
+        velocity: as given.
+        survey: at the inner time step.
+        inputs: velocity `[models, nz, nx]`, wavelet, cells of sources and receivers, profile.
+        scheme: everything about the run that is not a tensor.
+        weights: of the receivers' cells, None where they are cells themselves.
+        substeps: inner steps per sample.
+        readable: whether results may be read back.
+    """
+
+    velocity: Tensor
+    survey: Survey
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    scheme: Scheme
+    weights: Tensor | None
+    substeps: int
+    readable: bool
+
+    def records(self, data: Tensor) -> Tensor:
+        """What the operators recorded on cells and inner steps, as the caller expects it."""
+        data = data if self.weights is None else gather(data, self.weights)
+        data = data if self.substeps == 1 else downsampled(data, self.substeps)
+        records = (data if self.velocity.dim() == 3 else data[0]).to(self.velocity.dtype)
+        return check(records) if self.readable else records
+
+
+def prepare(velocity: Tensor, survey: Survey, storage: Storage | None, engine: str, substeps: int | str) -> Run:
+    """Check the arguments of `simulate`, which names what is raised, before any work is done."""
     if not isinstance(velocity, Tensor) or velocity.dtype not in FLOATS:
         found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
         raise TypeError(f"velocity must be a float16, bfloat16, float32 or float64 tensor, got {found}")
@@ -155,14 +195,7 @@ def simulate(
         receivers,
         survey.profile(shape, batch.dtype, batch.device),
     )
-    if torch.compiler.is_compiling():
-        data: Tensor = torch.ops.seisfast.acoustic_forward(*inputs, *scheme.arguments())[0]
-    else:
-        data = Simulate.apply(*inputs, scheme, survey)[0]  # type: ignore[no-untyped-call]
-    data = data if weights is None else gather(data, weights)
-    data = data if steps == 1 else downsampled(data, steps)
-    records = (data if velocity.dim() == 3 else data[0]).to(velocity.dtype)
-    return check(records) if readable else records
+    return Run(velocity, survey, inputs, scheme, weights, steps, readable)
 
 
 def check(data: Tensor) -> Tensor:
