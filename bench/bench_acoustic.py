@@ -23,10 +23,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import gc
 import statistics
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -429,10 +431,23 @@ def peers(c: Case) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
         yield "SWEEP", c.sweep
 
 
-def cpu_tasks(threads: int, shots: int) -> list[Task]:
-    """Eight shots of 100 x 100, forward and with the gradient."""
+@contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """Other processes that compete for the cores."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def cpu_tasks(threads: int, shots: int, busy: int) -> list[Task]:
+    """Eight shots of 100 x 100, and one of 751 x 2301, forward and with the gradient."""
     thin, wide, single = case(shots=shots), case(shots=shots, width=20), case(shots=1)
-    where = f"{threads} thread{'s' * (threads > 1)}"
+    large = case(shots=1, nt=200, shape=(751, 2301), receivers=256)
+    where = f"{threads} thread{'s' * (threads > 1)}" + f", {busy} busy loops" * (busy > 0)
     tasks = []
     for with_gradient, goal in ((False, 87.0), (True, 43.0)):
         contenders = [
@@ -447,7 +462,12 @@ def cpu_tasks(threads: int, shots: int) -> list[Task]:
         if not with_gradient:  # both directions at once
             task.check = lambda: check_twin("cpu")
             task.compare = lambda peer: compare(thin, peer, with_gradient=True, shots=shots)
-        tasks.append(task)
+        title = f"{'forward + gradient' if with_gradient else 'forward'}, 1 shot of 751 x 2301, nt 200, {where}"
+        contenders = [
+            Contender("seisfast, CPML(14)", large, large.ours, large.cells),
+            *(Contender(f"{n}, {PEER_CELLS} cells", large, f, large.peer_cells, peer=n) for n, f in peers(large)),
+        ]
+        tasks += [task, Task(title, with_gradient, contenders)]
     return tasks
 
 
@@ -590,6 +610,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on the CPU")
     parser.add_argument("--shots", type=int, default=SHOTS, help="on the CPU")
+    parser.add_argument("--busy", type=int, default=0, help="other processes that compete for the cores of the CPU")
     parser.add_argument("--scale", type=float, default=1.0, help="of shots and models on a GPU, for a trial")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start nothing new after this long")
@@ -601,8 +622,9 @@ def main() -> int:
         bandwidth = copy_bandwidth("cpu")
         for threads in args.threads:
             torch.set_num_threads(threads)
-            for task in cpu_tasks(threads, args.shots):
-                bench.task(task)
+            with busy_loops(args.busy):
+                for task in cpu_tasks(threads, args.shots, args.busy):
+                    bench.task(task)
         where = f"CPU, copy {bandwidth / 1e9:.3g} GB/s at {max(args.threads)} threads"
     else:
         bandwidth = copy_bandwidth("cuda")
