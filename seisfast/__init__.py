@@ -6,7 +6,7 @@ from seisfast import conventions, data, geology, losses, metrics, networks, refe
 from seisfast.born import Born
 from seisfast.boundaries import CPML, Faces, Free, Sponge
 from seisfast.normalization import Normalization
-from seisfast.propagator import Storage, check, simulate
+from seisfast.propagator import Every, Storage, check, simulate
 from seisfast.survey import Survey
 
 try:
@@ -17,6 +17,7 @@ except PackageNotFoundError:  # a source tree on the path, not installed
 __all__ = [
     "CPML",
     "Born",
+    "Every",
     "Faces",
     "Free",
     "Normalization",

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from seisfast.ops.acoustic import CUDA_ENGINES, Scheme, describe_run, dtype_name
 from seisfast.ops.derivatives import Simulate, is_transformed, needs_gradient
 from seisfast.positions import KINDS, gather
 from seisfast.reference.acoustic import expand_wavelet
-from seisfast.resampling import downsampled
+from seisfast.resampling import REACH, downsampled
 from seisfast.survey import Survey
 
 ENGINES = (*CUDA_ENGINES, "cpu")
@@ -80,9 +80,42 @@ class Storage:
         return self.every > 1 or self.dtype is not None
 
 
+@dataclass(frozen=True)
+class Every:
+    """Which samples `simulate` shows the wavefield of: 0, k, 2 k, ...
+
+    Args:
+        samples: k.
+
+    Raises:
+        TypeError: a number that is not an integer.
+        ValueError: one below 1.
+    """
+
+    samples: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", whole("Every samples", self.samples))
+
+    def count(self, nt: int) -> int:
+        """How many of so many samples these are."""
+        return -(-nt // self.samples)
+
+
+@overload
 def simulate(
-    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto", substeps: int | str = 1
-) -> Tensor:
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
+    substeps: int | str = 1, snapshots: None = None,
+) -> Tensor: ...  # fmt: skip
+@overload
+def simulate(
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
+    substeps: int | str = 1, snapshots: Every,
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
+def simulate(
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
+    substeps: int | str = 1, snapshots: Every | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """Record a survey over one or many velocity models with the 2-D constant-density acoustic wave equation.
 
     Second order in time, `survey.order` in space; the gradient with respect to the velocity, and to a wavelet or
@@ -99,10 +132,14 @@ def simulate(
         substeps: steps per sample; above 1 the run takes steps of ``dt / substeps``, from 16 samples before the survey
             to 16 after it, the wavelet is resampled to them and the record from them, band-limited, and the gradient
             is that of the whole chain. "auto" is the smallest stable number for the fastest velocity of this call.
+        snapshots: samples whose wavefields are returned as well, such as ``Every(20)``.
 
     Returns:
         Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models, in the dtype
-        of the velocity; of gradient receivers its derivative, per metre.
+        of the velocity; of gradient receivers its derivative, per metre. With `snapshots` a pair: these records, and
+        the pressure on the model's cells, `[shots, snapshots, nz, nx]` or `[models, shots, snapshots, nz, nx]`, without
+        gradient: ``fields[s, i, iz, ix]`` is what a receiver there records in sample i k (with substeps, before the
+        low-pass).
 
     Raises:
         TypeError: a velocity that is not a floating-point tensor, another kind of survey, storage or substeps.
@@ -114,12 +151,13 @@ def simulate(
 
     Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
     """
-    run = prepare(velocity, survey, storage, engine, substeps)
+    run = prepare(velocity, survey, storage, engine, substeps, snapshots)
     if torch.compiler.is_compiling():
-        data: Tensor = torch.ops.seisfast.acoustic_forward(*run.inputs, *run.scheme.arguments())[0]
+        outputs = torch.ops.seisfast.acoustic_forward(*run.inputs, *run.scheme.arguments())
     else:
-        data = Simulate.apply(*run.inputs, run.scheme, run.survey)[0]  # type: ignore[no-untyped-call]
-    return run.records(data)
+        outputs = Simulate.apply(*run.inputs, run.scheme, run.survey)  # type: ignore[no-untyped-call]
+    records = run.records(outputs[0])
+    return records if snapshots is None else (records, run.fields(outputs[-1], snapshots.count(survey.nt)))
 
 
 @dataclass(frozen=True)
@@ -151,8 +189,16 @@ class Run:
         records = (data if self.velocity.dim() == 3 else data[0]).to(self.velocity.dtype)
         return check(records) if self.readable else records
 
+    def fields(self, shown: Tensor, count: int) -> Tensor:
+        """The first so many wavefields of those that the operators put out, as the caller expects them."""
+        fields = shown[:, :, :count].detach()
+        return (fields if self.velocity.dim() == 3 else fields[0]).to(self.velocity.dtype)
 
-def prepare(velocity: Tensor, survey: Survey, storage: Storage | None, engine: str, substeps: int | str) -> Run:
+
+def prepare(
+    velocity: Tensor, survey: Survey, storage: Storage | None, engine: str, substeps: int | str,
+    snapshots: Every | None = None,
+) -> Run:  # fmt: skip
     """Check the arguments of `simulate`, which names what is raised, before any work is done."""
     if not isinstance(velocity, Tensor) or velocity.dtype not in FLOATS:
         found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
@@ -163,6 +209,8 @@ def prepare(velocity: Tensor, survey: Survey, storage: Storage | None, engine: s
         raise TypeError(f"survey must be a seisfast.Survey, got {type(survey).__name__}")
     if not isinstance(storage, Storage | None):
         raise TypeError(f"storage must be a seisfast.Storage, got {storage!r}")
+    if not isinstance(snapshots, Every | None):
+        raise TypeError(f"snapshots must be None or a seisfast.Every, got {snapshots!r}")
     wanted = None if isinstance(substeps, str) and substeps == "auto" else whole('substeps, unless "auto",', substeps)
     survey.fix_shape((velocity.shape[-2], velocity.shape[-1]))
     choose_engine(engine, velocity.device)
@@ -187,7 +235,7 @@ def prepare(velocity: Tensor, survey: Survey, storage: Storage | None, engine: s
     sources, strengths = survey.cells("sources", shape, batch.device, batch.dtype)
     receivers, weights = survey.cells("receivers", shape, batch.device, batch.dtype)
     traces = receivers.shape[1] + (0 if weights is None else survey.receivers_per_shot)
-    scheme = _plan(batch, survey, storage or Storage(), engine, traces)
+    scheme = _plan(batch, survey, storage or Storage(), engine, traces, snapshots, steps)
     inputs = (
         batch,
         expand_wavelet(survey, batch, strengths),
@@ -370,8 +418,10 @@ def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int
     return steps
 
 
-def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto", traces: int = 0) -> Scheme:
-    """The scheme of this call, with the storage decided and found to fit beside so many traces of each shot."""
+def _plan(
+    velocity: Tensor, survey: Survey, storage: Storage, engine: str, traces: int, snapshots: Every | None, substeps: int
+) -> Scheme:
+    """The scheme of this call, with the storage decided and found to fit beside traces and wavefields of each shot."""
     sponge = isinstance(survey.boundary, Sponge)
     wanted = torch.is_grad_enabled() and needs_gradient(velocity)
     if storage.every > 1 and survey.peak_frequency > 0:
@@ -391,6 +441,8 @@ def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "aut
             every=storage.every if keep == "all" else 1, segment=segment_length(survey.nt),
             half=storage.dtype is not None and keep == "all",
             engine="auto" if velocity.device.type == "cpu" else engine,
+            snapshot=snapshots.samples * substeps if snapshots else 0,
+            first_snapshot=0 if substeps == 1 else substeps * (1 + REACH) - 1,
         )  # fmt: skip
 
     def kept(keep: str) -> int:
@@ -408,7 +460,8 @@ def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "aut
         budget = storage.memory or (32 * 2**20 if velocity.device.type == "cpu" else memory // 4)
         keep = "all" if kept("all") <= budget else "checkpoint"
     if not torch.compiler.is_compiling():
-        _check_memory(velocity, survey, storage, keep, kept, memory, traces)
+        shown = scheme(keep).snapshots(survey.nt) * velocity.shape[1] * velocity.shape[2]
+        _check_memory(velocity, survey, storage, keep, kept, memory, survey.nt * traces + shown)
     if velocity.device.type == "cpu":
         return scheme(keep)
     return replace(scheme(keep), memory=max(1, storage.memory - kept(keep)) if storage.memory else memory // 2)
@@ -416,11 +469,11 @@ def _plan(velocity: Tensor, survey: Survey, storage: Storage, engine: str = "aut
 
 def _check_memory(
     velocity: Tensor, survey: Survey, storage: Storage, keep: str, kept: Callable[[str], int], memory: int,
-    traces: int,
+    results: int,
 ) -> None:  # fmt: skip
-    """Whether the records and what is kept for the gradient fit, before any work is done."""
+    """Whether so many results of each shot and what is kept for the gradient fit, before any work is done."""
     size = torch.finfo(velocity.dtype).bits // 8
-    records = velocity.shape[0] * survey.shots * survey.nt * traces * size
+    records = velocity.shape[0] * survey.shots * results * size
     needed = kept(keep)
     advice = "fewer shots or models per call"
     if keep == "all":
@@ -434,7 +487,7 @@ def _check_memory(
         )
     if memory and records + needed > memory:
         raise MemoryError(
-            f"{jobs} shots on a grid of {grid} need {_gib(records)} for the records and {_gib(needed)} for the "
+            f"{jobs} shots on a grid of {grid} need {_gib(records)} for the results and {_gib(needed)} for the "
             f"gradient; {velocity.device} has {_gib(memory)}: use {advice}"
         )
 

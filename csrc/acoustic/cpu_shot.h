@@ -56,6 +56,15 @@ class Shot : public CpuShot {
     for (const int* r = m.receivers.begin(band); r != m.receivers.end(band); ++r) to[*r] = u[m.receiver(*r)];
   }
 
+  // The model's cells of a band of u[n + 1], among the snapshots.
+  void show(int n, int band) const {
+    const Span rows = m.band(band).within({g.top, m.nz - g.bottom});
+    T* to = p.fields + (int64_t(job) * p.snapshots() + (n - p.first_snapshot) / p.snapshot) * g.nz * g.nx;
+    for (int iz = rows.begin; iz < rows.end; ++iz)
+      std::memcpy(to + int64_t(iz - g.top) * g.nx, wave.field[(n + 1) & 1] + int64_t(iz) * m.stride + g.left,
+                  size_t(g.nx) * sizeof(T));
+  }
+
   // -- what the forward run keeps -------------------------------------------------------------------------------------
 
   int64_t kept_index(int n, int channel) const {
@@ -175,6 +184,7 @@ class ForwardShot : public Shot<T, R> {
   void step(int n, int band, const Slab& slab) {
     this->advance(n, band, slab);
     this->record(wave, n, band);
+    if (p.shows(n)) this->show(n, band);
     const int next = n + 1;
     if (p.keep == Keep::checkpoints && next % p.segment == 0 && next < p.nt)
       move_state(wave, next, band, this->checkpoint(next / p.segment), Save{});

@@ -9,6 +9,7 @@
 
 #include "acoustic/compress.h"
 #include "acoustic/gradient.h"
+#include "acoustic/snapshot.h"
 #include "acoustic/tile_run.h"
 
 namespace seisfast {
@@ -25,8 +26,8 @@ struct Parts {
   Parts(const Acoustic<T>& p, const Tiling& tiling, bool adjoint) {
     const int64_t cells = p.grid.cells();
     const bool tiled = tiling.engine == Engine::tiled, again = adjoint && p.keep == Keep::checkpoints;
-    const bool halts = again || (!adjoint && p.half);  // between launches, without a checkpoint there
-    const int copies = tiled ? 2 : halts ? 1 : 0;      // a tile reads what its neighbours overwrite
+    const bool halts = again || (!adjoint && (p.half || p.snapshot));  // between launches, without a checkpoint there
+    const int copies = tiled ? 2 : halts ? 1 : 0;                      // a tile reads what its neighbours overwrite
     sums = adjoint ? gradient_size(p) : 0;
     state = p.state();
     states = copies * (tiled && again ? 2 : 1);
@@ -48,7 +49,7 @@ template <class T, class Launch>
 class Run {
  public:
   Run(const Acoustic<T>& p, const Tiling& tiling, bool adjoint, const Launch& launch)
-      : place{p}, p(place.p), tiling(tiling), launch(launch), parts(p, tiling, adjoint) {
+      : place{p}, p(place.p), tiling(tiling), launch(launch), parts(p, tiling, adjoint), shows(!adjoint) {
     T* next = static_cast<T*>(p.workspace);
     sums = next, next += p.count * parts.sums;
     states = next, next += p.count * parts.state * parts.states;
@@ -120,22 +121,29 @@ class Run {
 
   void clear(Slot to) { launch(p.state(), p.first, p.count, Clear<T>{to.begin, to.stride, p.first}); }
 
-  // Steps [begin, end) from `from` to `to`, in as many launches as the engine needs; between them the state lies in the
-  // slots `spare` and, for tiles, the next one. Returns `to`. Tiles never read and write one slot in a launch.
+  // Steps [begin, end) from `from` to `to`, in as many launches as the engine and the snapshots need; between them the
+  // state lies in the slots `spare` and, for tiles, the next one. Returns where it ends. Tiles never read and write one
+  // slot in a launch.
   Slot steps(Chunk<T> chunk, int begin, int end, Slot from, Slot to, int spare, bool backwards) {
     const bool tiled = tiling.engine == Engine::tiled;
     for (int done = 0; done < end - begin;) {
-      const int count = tiling.steps < end - begin - done ? tiling.steps : end - begin - done;
+      int count = tiling.steps < end - begin - done ? tiling.steps : end - begin - done;
+      bool show = false;
+      for (int n = 0; n < count && shows && !show; ++n)
+        if (p.shows(begin + done + n)) show = true, count = n + 1;
       const bool last = done + count == end - begin;
       chunk.begin = backwards ? end - done - count : begin + done;
       chunk.end = chunk.begin + count;
       Slot next = slot(spare);
       if (tiled && next.begin == from.begin) next = slot(spare + 1);
-      if (last && !(tiled && to.begin && to.begin == from.begin)) next = to;
+      if (last && !(show && !to.begin) && !(tiled && to.begin && to.begin == from.begin)) next = to;
       chunk.from = from.begin, chunk.from_stride = from.stride;
       chunk.to = next.begin, chunk.to_stride = next.stride;
       chunk.first = backwards && chunk.end == p.nt;
       launch.chunk(place, tiling, chunk, backwards);
+      if (show)
+        launch(int64_t(p.grid.nz) * p.grid.nx, p.first, p.count,
+               Snapshot<T>{place, next.begin, next.stride, chunk.end - 1});
       from = next;
       done += count;
     }
@@ -147,6 +155,7 @@ class Run {
   const Tiling tiling;
   const Launch& launch;
   const Parts<T> parts;
+  const bool shows;
   T *sums, *states, *raw, *largest;
 };
 

@@ -67,6 +67,10 @@ struct Acoustic {
   T* scales;       // [models * shots, kept steps, channels], half only
   T* checkpoints;  // [models * shots, checkpoints, state()]
 
+  // Forward: the field after step first_snapshot and every `snapshot` steps later goes to `fields`; 0: of none.
+  int snapshot, first_snapshot;
+  T* fields;  // [models, shots, snapshots(), nz, nx]
+
   // Adjoint, and curvature, which puts derivatives into the results.
   const T* grad_data;  // as data
   T* grad_velocity;    // [models, shots, nz, nx], summed over the shots by the caller in fixed order
@@ -84,6 +88,10 @@ struct Acoustic {
   constexpr int jobs() const { return models * shots; }
   constexpr int channels() const { return vmin_gradient ? 2 : 1; }
   constexpr int kept_steps() const { return (nt + every - 1) / every; }
+  constexpr int snapshots() const {
+    return snapshot && nt > first_snapshot ? (nt - first_snapshot + snapshot - 1) / snapshot : 0;
+  }
+  constexpr bool shows(int n) const { return snapshot && n >= first_snapshot && (n - first_snapshot) % snapshot == 0; }
   constexpr int segments() const { return (nt + segment - 1) / segment; }
   // Elements of one memory variable of the side layers, [nz_p, left + right], and of those above and below, [.., row].
   constexpr int64_t side_cells() const { return sponge ? 0 : int64_t(grid.nz_p()) * (grid.left + grid.right); }

@@ -6,6 +6,7 @@
 #include "acoustic/compress.h"
 #include "acoustic/plain_adjoint.h"
 #include "acoustic/plain_forward.h"
+#include "acoustic/snapshot.h"
 
 namespace seisfast {
 inline namespace SEISFAST_LEVEL {
@@ -34,6 +35,10 @@ void forward(const Acoustic<T>& p, const Launch& launch) {
                launch);
     }
     launch(p.receivers, p.first, p.count, Record<T>{here});
+    if (p.shows(n)) {
+      const T* next = fields(p, p.first, n, false).previous;
+      launch(int64_t(p.grid.nz) * p.grid.nx, p.first, p.count, Snapshot<T>{{p}, next, workspace_size(p, false), n});
+    }
   }
 }
 

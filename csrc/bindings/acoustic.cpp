@@ -67,6 +67,9 @@ Acoustic<T> params(const py::dict& d) {
   p.grad_velocity = as<T>(address("grad_velocity"));
   p.grad_wavelet = as<T>(address("grad_wavelet"));
   p.grad_slowest = as<T>(address("grad_slowest"));
+  p.snapshot = int(number("snapshot"));
+  p.first_snapshot = int(number("first_snapshot"));
+  p.fields = as<T>(address("fields"));
   p.velocity_t = as<const T>(address("velocity_t"));
   p.wavelet_t = as<const T>(address("wavelet_t"));
   p.grad_data_t = as<const T>(address("grad_data_t"));

@@ -38,6 +38,8 @@ class Scheme:
     half: bool
     engine: str = "auto"  # one of CUDA_ENGINES; a CPU has one engine
     memory: int = 0  # bytes of work memory on CUDA: shots run in groups that fit; 0: all at once
+    snapshot: int = 0  # the field after every so-manieth step is an output; 0: of none
+    first_snapshot: int = 0  # the first of these steps
 
     def arguments(self) -> tuple[list[float], list[int], list[int]]:
         """(scheme, layout, storage) lists of the operators' schema."""
@@ -45,8 +47,15 @@ class Scheme:
         return (
             [*self.spacing, self.dt],
             [self.order, *self.padding, *(int(flag) for flag in flags)],
-            [KEEP[self.keep], self.every, self.segment, int(self.half), CUDA_ENGINES.index(self.engine), self.memory],
-        )
+            [
+                KEEP[self.keep], self.every, self.segment, int(self.half), CUDA_ENGINES.index(self.engine), self.memory,
+                self.snapshot, self.first_snapshot,
+            ],
+        )  # fmt: skip
+
+    def snapshots(self, nt: int) -> int:
+        """How many fields a run of so many steps puts out."""
+        return len(range(self.first_snapshot, nt, self.snapshot)) if self.snapshot else 0
 
 
 def kept_bytes(scheme: Scheme, models: int, shots: int, shape: tuple[int, int], nt: int, dtype: torch.dtype) -> int:
@@ -87,7 +96,7 @@ def _scheme(scheme: list[float], layout: list[int], storage: list[int]) -> Schem
     return Scheme(
         (scheme[0], scheme[1]), scheme[2], layout[0], (layout[1], layout[2], layout[3], layout[4]),
         bool(layout[5]), bool(layout[6]), bool(layout[7]), bool(layout[8]),
-        names[storage[0]], storage[1], storage[2], bool(storage[3]), CUDA_ENGINES[storage[4]], storage[5],
+        names[storage[0]], storage[1], storage[2], bool(storage[3]), CUDA_ENGINES[storage[4]], *storage[5:8],
     )  # fmt: skip
 
 
@@ -97,7 +106,7 @@ _LISTS = "float[] scheme, int[] layout, int[] storage"
 _library = torch.library.Library("seisfast", "DEF")
 _library.define(
     "acoustic_forward(Tensor velocity, Tensor wavelet, Tensor sources, Tensor receivers, Tensor profile, "
-    f"{_LISTS}) -> (Tensor data, Tensor kept, Tensor scales, Tensor checkpoints)"
+    f"{_LISTS}) -> (Tensor data, Tensor kept, Tensor scales, Tensor checkpoints, Tensor fields)"
 )
 _library.define(
     "acoustic_backward(Tensor grad_data, Tensor velocity, Tensor wavelet, Tensor sources, Tensor receivers, "
@@ -115,17 +124,17 @@ _library.define(
 )
 
 
-def _outputs(
-    velocity: Tensor, wavelet: Tensor, receivers: Tensor, scheme: Scheme
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _outputs(velocity: Tensor, wavelet: Tensor, receivers: Tensor, scheme: Scheme) -> tuple[Tensor, ...]:
     models, nz, nx = velocity.shape
     shots, nt = wavelet.shape[1], wavelet.shape[3]
     kept, scales, checkpoints = _storage_shapes(scheme, models * shots, (nz, nx), nt)
+    fields = [models, shots, scheme.snapshots(nt), nz, nx] if scheme.snapshot else [0]
     return (
         velocity.new_empty((models, shots, nt, receivers.shape[1])),
         velocity.new_empty(kept, dtype=torch.float16 if scheme.half else velocity.dtype),
         velocity.new_empty(scales),
         velocity.new_empty(checkpoints),
+        velocity.new_empty(fields),
     )
 
 
@@ -133,7 +142,7 @@ def _outputs(
 def _forward_fake(
     velocity: Tensor, wavelet: Tensor, sources: Tensor, receivers: Tensor, profile: Tensor,
     scheme: list[float], layout: list[int], storage: list[int],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, ...]:  # fmt: skip
     return _outputs(velocity, wavelet, receivers, _scheme(scheme, layout, storage))
 
 
@@ -150,13 +159,13 @@ def _backward_fake(
 def _forward(
     velocity: Tensor, wavelet: Tensor, sources: Tensor, receivers: Tensor, profile: Tensor,
     scheme: list[float], layout: list[int], storage: list[int],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, ...]:  # fmt: skip
     plan = _scheme(scheme, layout, storage)
     outputs = _outputs(velocity, wavelet, receivers, plan)
-    data, kept, scales, checkpoints = outputs
+    data, kept, scales, checkpoints, fields = outputs
     _run(
         plan, velocity, wavelet, sources, receivers, profile, task="forward",
-        data=data, kept=kept, scales=scales, checkpoints=checkpoints,
+        data=data, kept=kept, scales=scales, checkpoints=checkpoints, fields=fields,
     )  # fmt: skip
     return outputs
 
@@ -287,7 +296,7 @@ def describe_run(
     addresses = (
         "velocity", "slowest", "profile", "wavelet", "wavelet_model", "wavelet_shot", "wavelet_source", "sources",
         "receiver_cells", "receiver_shot", "data", "kept", "scales", "checkpoints", "grad_data", "grad_velocity",
-        "grad_wavelet", "grad_slowest", "velocity_t", "wavelet_t", "grad_data_t", "workspace",
+        "grad_wavelet", "grad_slowest", "velocity_t", "wavelet_t", "grad_data_t", "fields", "workspace",
     )  # fmt: skip
     return {
         "nz": shape[0], "nx": shape[1], "top": top, "bottom": bottom, "left": left, "right": right,
@@ -298,6 +307,7 @@ def describe_run(
         "d1z": [d / dz for d in first], "d1x": [d / dx for d in first],
         "d2z": [c / dz**2 for c in second], "d2x": [c / dx**2 for c in second],
         "keep": KEEP[plan.keep], "every": plan.every, "segment": plan.segment, "half": plan.half,
+        "snapshot": plan.snapshot, "first_snapshot": plan.first_snapshot,
         **dict.fromkeys(addresses, 0),
     }  # fmt: skip
 
@@ -329,7 +339,7 @@ def warn_of_fallback(wanted: str, found: dict[str, Any], dtype: torch.dtype) -> 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
     velocity, wavelet, sources, receivers, profile, *ctx.lists = inputs
-    ctx.save_for_backward(velocity, wavelet, sources, receivers, profile, *output[1:])
+    ctx.save_for_backward(velocity, wavelet, sources, receivers, profile, *output[1:4])
 
 
 def _differentiate(ctx: Any, grad_data: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401

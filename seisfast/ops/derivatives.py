@@ -46,15 +46,15 @@ def needs_gradient(tensor: Tensor) -> bool:
 
 
 class Simulate(torch.autograd.Function):
-    """(velocity, wavelet) -> (data, and what the forward run kept)."""
+    """(velocity, wavelet) -> (data, what the forward run kept, snapshots)."""
 
     @staticmethod
     def forward(
         velocity: Tensor, wavelet: Tensor, sources: Tensor, receivers: Tensor, profile: Tensor,
         scheme: Scheme, survey: Survey,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         """Run the registered operator."""
-        outputs: tuple[Tensor, Tensor, Tensor, Tensor] = _OPS.acoustic_forward(
+        outputs: tuple[Tensor, ...] = _OPS.acoustic_forward(
             velocity, wavelet, sources, receivers, profile, *scheme.arguments()
         )
         return outputs
@@ -63,7 +63,7 @@ class Simulate(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
         """Save what both directions need; only the data carry gradients."""
         *tensors, ctx.scheme, ctx.survey = inputs
-        ctx.save_for_backward(*tensors, *output[1:])
+        ctx.save_for_backward(*tensors, *output[1:4])
         ctx.save_for_forward(*tensors)
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
@@ -81,7 +81,7 @@ class Simulate(torch.autograd.Function):
         """Derivative of the data along tangents: Born modelling."""
         velocity, wavelet, *rest = ctx.saved_tensors[:5]
         v_t, w_t = _filled((velocity, wavelet), (velocity_t, wavelet_t))
-        return born(velocity, v_t, wavelet, w_t, *rest, ctx.scheme, ctx.survey), None, None, None
+        return born(velocity, v_t, wavelet, w_t, *rest, ctx.scheme, ctx.survey), *(None,) * 4
 
     @staticmethod
     def vmap(info: Any, in_dims: Dims, velocity: Tensor, wavelet: Tensor, *rest: Any) -> tuple[Any, Any]:  # noqa: ANN401

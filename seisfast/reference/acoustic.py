@@ -10,17 +10,18 @@ from torch.nn.functional import pad
 
 from seisfast.boundaries import Sponge
 from seisfast.positions import gather, spread
-from seisfast.resampling import downsampled
+from seisfast.resampling import REACH, downsampled
 from seisfast.survey import first_weights, second_weights
 
 if TYPE_CHECKING:
-    from seisfast.propagator import Storage
+    from seisfast.propagator import Every, Storage
     from seisfast.survey import Survey
 
 
 def simulate(
-    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto", substeps: int | str = 1
-) -> Tensor:
+    velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto", substeps: int | str = 1,
+    snapshots: Every | None = None,
+) -> Any:  # noqa: ANN401 - a tensor, or two  # fmt: skip
     """Records of a survey over velocity models: the twin of `seisfast.simulate`, without its checks.
 
     Args:
@@ -29,9 +30,11 @@ def simulate(
         storage: ignored; autograd keeps everything.
         engine: ignored.
         substeps: steps per sample, or "auto".
+        snapshots: samples whose wavefields are returned as well.
 
     Returns:
-        `[shots, time, receivers]` or `[models, shots, time, receivers]`, in the dtype of the velocity.
+        `[shots, time, receivers]` or `[models, shots, time, receivers]`, in the dtype of the velocity; with `snapshots`
+        a pair, the second `[shots, snapshots, nz, nx]` or `[models, shots, snapshots, nz, nx]`.
     """
     del storage, engine
     batched = velocity if velocity.dim() == 3 else velocity[None]
@@ -41,10 +44,21 @@ def simulate(
     like = ((batched.shape[1], batched.shape[2]), batched.device, batched.dtype)
     sources, strengths = fine.cells("sources", *like)
     receivers, weights = fine.cells("receivers", *like)
-    data = propagate(batched, expand_wavelet(fine, batched, strengths), fine, sources, receivers)
+    wavelet = expand_wavelet(fine, batched, strengths)
+
+    def given(result: Tensor) -> Tensor:
+        return (result if velocity.dim() == 3 else result[0]).to(velocity.dtype)
+
+    data = propagate(batched, wavelet, fine, sources, receivers)
     data = data if weights is None else gather(data, weights)
     data = data if steps == 1 else downsampled(data, steps)
-    return (data if velocity.dim() == 3 else data[0]).to(velocity.dtype)
+    if snapshots is None:
+        return given(data)
+    nz, nx = batched.shape[1:]  # a receiver on every cell
+    every = torch.cartesian_prod(torch.arange(nz), torch.arange(nx)).to(sources)[None]
+    first = 0 if steps == 1 else steps * (1 + REACH) - 1
+    shown = propagate(batched, wavelet, fine, sources, every)[:, :, first :: steps * snapshots.samples]
+    return given(data), given(shown[:, :, : snapshots.count(survey.nt)].unflatten(-1, (nz, nx)).detach())
 
 
 def expand_wavelet(survey: Survey, velocity: Tensor, weights: Tensor | None = None) -> Tensor:

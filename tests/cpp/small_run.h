@@ -37,7 +37,7 @@ template <class T>
 struct Run {
   Acoustic<T> p{};
   std::vector<T> velocity, slowest, profile, wavelet, data, kept, scales, checkpoints, grad_data, grad_velocity,
-      grad_wavelet, grad_slowest, velocity_t, wavelet_t, grad_data_t, workspace;
+      grad_wavelet, grad_slowest, velocity_t, wavelet_t, grad_data_t, fields, workspace;
   std::vector<int32_t> sources, receivers;
 
   explicit Run(const Case& c) {
@@ -101,6 +101,9 @@ struct Run {
     random_values(velocity_t, p.models * c.nz * c.nx, -100, 100);
     random_values(wavelet_t, p.models * p.shots * p.per_shot * p.nt, -1, 1);
     random_values(grad_data_t, int64_t(grad_data.size()), -1, 1);
+    p.snapshot = 4, p.first_snapshot = 2;  // samples 2, 6, ..., 22, the last
+    fields.resize(size_t(p.jobs() * p.snapshots()) * size_t(c.nz * c.nx));
+    p.fields = fields.data();
     data.resize(grad_data.size());
     const int64_t steps = int64_t(p.jobs()) * p.kept_steps() * p.channels();
     if (p.keep == Keep::steps) kept.resize(size_t(steps * p.grid.cells())), scales.resize(size_t(steps));
@@ -142,8 +145,9 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
 
 template <class T>
 bool same_results(const Run<T>& a, const Run<T>& b) {
-  return same(a.data, b.data) && same(a.grad_velocity, b.grad_velocity) && same(a.grad_wavelet, b.grad_wavelet) &&
-         same(a.scales, b.scales) && (!a.p.vmin_gradient || same(a.grad_slowest, b.grad_slowest));
+  return same(a.data, b.data) && same(a.fields, b.fields) && same(a.grad_velocity, b.grad_velocity) &&
+         same(a.grad_wavelet, b.grad_wavelet) && same(a.scales, b.scales) &&
+         (!a.p.vmin_gradient || same(a.grad_slowest, b.grad_slowest));
 }
 
 }  // namespace

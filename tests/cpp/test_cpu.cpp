@@ -33,7 +33,7 @@ std::vector<std::vector<float>> run_shared(Run<float>& run, int members, int dep
       shot->finish();
       most = std::max(most, sharing);
     }
-    for (const auto* left : {&run.data, &run.grad_velocity, &run.grad_wavelet}) results.push_back(*left);
+    for (const auto* left : {&run.data, &run.fields, &run.grad_velocity, &run.grad_wavelet}) results.push_back(*left);
   }
   return results;
 }
