@@ -419,8 +419,9 @@ def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int
 
 
 def _plan(
-    velocity: Tensor, survey: Survey, storage: Storage, engine: str, traces: int, snapshots: Every | None, substeps: int
-) -> Scheme:
+    velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto", traces: int = 0,
+    snapshots: Every | None = None, substeps: int = 1,
+) -> Scheme:  # fmt: skip
     """The scheme of this call, with the storage decided and found to fit beside traces and wavefields of each shot."""
     sponge = isinstance(survey.boundary, Sponge)
     wanted = torch.is_grad_enabled() and needs_gradient(velocity)

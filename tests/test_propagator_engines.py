@@ -213,6 +213,6 @@ def test_model_larger_than_the_memory_is_refused_before_any_work(monkeypatch: py
     sf.simulate(velocity, small_survey())
     monkeypatch.setattr(propagator, "_free_memory", lambda device: 1000)
     with pytest.raises(
-        MemoryError, match=r"shots on a grid of \d+ x \d+ need .* for the records .* cpu has .* GiB: use"
+        MemoryError, match=r"shots on a grid of \d+ x \d+ need .* for the results .* cpu has .* GiB: use"
     ):
         sf.simulate(velocity, small_survey())
