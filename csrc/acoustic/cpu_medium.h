@@ -168,11 +168,10 @@ struct Medium {
   const T* pulse(int s) const {
     return p.wavelet + model * p.wavelet_model + shot * p.wavelet_shot + s * p.wavelet_source;
   }
+  const T* pulse_t(int s) const { return p.wavelet_t + ((int64_t(model) * p.shots + shot) * p.per_shot + s) * p.nt; }
 
   const T* a_z() const { return p.profile; }
   const T* b_z() const { return p.profile + nz; }
-
-  const T* pulse_t(int s) const { return p.wavelet_t + ((int64_t(model) * p.shots + shot) * p.per_shot + s) * p.nt; }
 
   Span band(int b) const { return {b * kBand, b + 1 < bands ? (b + 1) * kBand : nz}; }
   // visit(rows, s) for the moving rows of a band: those in span s of the layers of z, and with -1 those in none.

@@ -146,8 +146,8 @@ class Shot : public CpuShot {
     const int64_t band = int64_t(kBand) * m.stride * fields * int64_t(sizeof(T)), fitting = second_level_cache() / band;
     return fitting >= m.bands || fitting < 1 ? 1 : fitting < 4 ? int(fitting) : 4;
   }
-  // Rows at whose borders slabs may meet: a layer's recursion belongs to one thread.
-  Span unlayered() const { return {g.top + R, m.nz - g.bottom - R}; }
+  // Rows at whose borders slabs may meet: a layer's recursion belongs to one thread. A sponge has none.
+  Span unlayered() const { return p.sponge ? Span{0, m.nz} : Span{g.top + R, m.nz - g.bottom - R}; }
 
   const Acoustic<T> p;
   const Grid g;

@@ -23,10 +23,11 @@ class Slab {
     if (members == 1) direction = 1;
   }
 
-  // How many slabs of at least two bands a grid has room for.
+  // How many slabs of about two bands a grid has room for.
   static int most(int bands, Span free) {
-    const int low = (free.begin + kBand - 1) / kBand, high = free.end / kBand;
-    return high > low ? (high - low) / 2 + 1 < bands / 2 ? (high - low) / 2 + 1 : (bands / 2 > 0 ? bands / 2 : 1) : 1;
+    const Span allowed = borders(free);
+    const int met = allowed.size() > 0 ? allowed.size() / 2 + 1 : 1, wide = bands / 2;
+    return wide < 1 ? 1 : met < wide ? met : wide;
   }
 
   // item(i, band) for every band of this slab and every step i < count, each after its neighbours' step i - 1.
@@ -55,12 +56,13 @@ class Slab {
   }
 
  private:
+  // Bands at whose beginning slabs may meet.
+  static Span borders(Span free) { return {(free.begin + kBand - 1) / kBand, free.end / kBand}; }
   static int border(int bands, Span free, int member, int members) {
     if (member == 0) return 0;
     if (member == members) return bands;
-    const int low = (free.begin + kBand - 1) / kBand, high = free.end / kBand;
     const int even = int(int64_t(bands) * member / members);
-    const int least = low + member - 1, most = high - (members - 1 - member);
+    const int least = borders(free).begin + member - 1, most = borders(free).end - (members - 1 - member);
     return even < least ? least : even > most ? most : even;
   }
 

@@ -6,20 +6,13 @@ python docs/figures/engines.py FOLDER png   somewhere else, as PNG
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
-
-FOLDER = Path(__file__).resolve().parents[1] / "_static" / "engines"
+from saving import save
 
 # One colour for one thing in all pictures.
 DEVICE = "#d5d8dc"
@@ -331,19 +324,5 @@ def tiled() -> Figure:
 PICTURES: dict[str, Callable[[], Figure]] = {"plain": plain, "resident": resident, "cluster": cluster, "tiled": tiled}
 
 
-def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    kind = sys.argv[2] if len(sys.argv) > 2 else "svg"
-    folder.mkdir(parents=True, exist_ok=True)
-    # The same bytes every time; text as text, which is small and can be searched.
-    fonts = ["DejaVu Sans", "Verdana", "Helvetica", "Arial"]
-    plt.rcParams.update({"svg.hashsalt": "seisfast", "svg.fonttype": "none", "font.sans-serif": fonts})
-    for name, draw in PICTURES.items():
-        figure = draw()
-        metadata = {"Date": None, "Creator": None} if kind == "svg" else None
-        figure.savefig(folder / f"{name}.{kind}", dpi=130, metadata=metadata)
-        plt.close(figure)
-
-
 if __name__ == "__main__":
-    main()
+    save(PICTURES, "engines")

@@ -6,23 +6,17 @@ python docs/figures/positions.py FOLDER png   somewhere else, as PNG
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from saving import save
 
 import seisfast as sf
 
-FOLDER = Path(__file__).resolve().parents[1] / "_static" / "positions"
 SHAPE, STEPS, DT, VELOCITY, SPACING = (70, 80), 700, 1e-3, 1500.0, 10.0
 MODEL = torch.full(SHAPE, VELOCITY, dtype=torch.float64)
 POINTS = (3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
@@ -103,16 +97,5 @@ def error() -> Figure:
     return figure
 
 
-def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    kind = sys.argv[2] if len(sys.argv) > 2 else "svg"
-    folder.mkdir(parents=True, exist_ok=True)
-    # The same bytes every time; text as text, which is small and can be searched.
-    fonts = ["DejaVu Sans", "Verdana", "Helvetica", "Arial"]
-    plt.rcParams.update({"svg.hashsalt": "seisfast", "svg.fonttype": "none", "font.sans-serif": fonts})
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
-    error().savefig(folder / f"error.{kind}", dpi=130, metadata=metadata)
-
-
 if __name__ == "__main__":
-    main()
+    save({"error": error}, "positions")

@@ -6,23 +6,17 @@ python docs/figures/substeps.py FOLDER png   somewhere else, as PNG
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
+from saving import save
 
 import seisfast as sf
 
-FOLDER = Path(__file__).resolve().parents[1] / "_static" / "propagator"
 DT, NT, FINEST = 4e-3, 125, 64
 
 
-def main(folder: Path = FOLDER, suffix: str = "svg") -> None:
+def substeps() -> Figure:
     velocity = torch.full((60, 80), 2000.0, dtype=torch.float64)
     velocity[30:] = 3000.0
     survey = sf.Survey(
@@ -33,9 +27,6 @@ def main(folder: Path = FOLDER, suffix: str = "svg") -> None:
     limit = runs.pop(FINEST)
     steps = sf.simulate(velocity, survey.refined(16))[0, :, 0]
 
-    # The same bytes every time; text as text.
-    fonts = ["DejaVu Sans", "Verdana", "Helvetica", "Arial"]
-    plt.rcParams.update({"svg.hashsalt": "seisfast", "svg.fonttype": "none", "font.sans-serif": fonts})
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4), width_ratios=(2, 1), layout="constrained")
     inner = (torch.arange(len(steps)) + 1) * DT / 16 - 16 * DT
     left.plot(inner * 1e3, steps, color="#5b6673", linewidth=1, label="inner steps, 0.25 ms")
@@ -52,10 +43,8 @@ def main(folder: Path = FOLDER, suffix: str = "svg") -> None:
     right.minorticks_off()
     right.set(xlabel="substeps", title=f"Relative L2 difference to {FINEST}")
     right.legend(frameon=False, fontsize=8)
-    folder.mkdir(parents=True, exist_ok=True)
-    metadata = {"Date": None, "Creator": None} if suffix == "svg" else None
-    figure.savefig(folder / f"substeps.{suffix}", dpi=150, metadata=metadata)
+    return figure
 
 
 if __name__ == "__main__":
-    main(*(convert(given) for convert, given in zip((Path, str), sys.argv[1:], strict=False)))
+    save({"substeps": substeps}, "propagator")
