@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 import seisfast as sf
-from seisfast.propagator import planned_engine
+from seisfast.engines import planned_engine
 
 try:
     import deepwave
@@ -583,7 +583,7 @@ def test_shots(benchmark: Any, threads: int, engine: str, direction: str) -> Non
 
 
 @pytest.mark.skipif(
-    not (torch.cuda.is_available() and sf.propagator.has_cuda_engine()),
+    not (torch.cuda.is_available() and sf.engines.has_cuda_engine()),
     reason="needs a CUDA device and an extension built with CUDA",
 )
 @pytest.mark.parametrize("engine", [*ENGINES, "deepwave"])

@@ -39,7 +39,7 @@ stage_build() {
     timeout "$(left)" cmake --build build/gpu
     cp build/gpu/_C*.so seisfast/
     "$python" -c 'from seisfast import _native; print(_native.build_info())'
-    "$python" -c 'from seisfast.propagator import describe_engine; print(describe_engine((100, 100)))'
+    "$python" -c 'from seisfast.engines import describe_engine; print(describe_engine((100, 100)))'
 }
 
 stage_test() {

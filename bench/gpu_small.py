@@ -18,8 +18,8 @@ from torch import Tensor
 
 import seisfast as sf
 from seisfast import features
+from seisfast.engines import planned_engine
 from seisfast.features import TraceLayer
-from seisfast.propagator import planned_engine
 
 STEPS = 14
 # Two or more blocks of a cluster, and tiles, under every boundary here.

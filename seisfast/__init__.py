@@ -6,7 +6,9 @@ from seisfast import conventions, data, geology, losses, metrics, networks, refe
 from seisfast.born import Born
 from seisfast.boundaries import CPML, Faces, Free, Sponge
 from seisfast.normalization import Normalization
-from seisfast.propagator import Every, Storage, check, simulate
+from seisfast.propagator import check, simulate
+from seisfast.snapshots import Every
+from seisfast.storage import Storage
 from seisfast.survey import Survey
 
 try:

@@ -32,7 +32,7 @@ def acoustic_run(params: dict[str, Any], dtype: str, task: str, threads: int, st
 def acoustic_plan(
     params: dict[str, Any], dtype: str, adjoint: bool, engine: str, chip: dict[str, int] | None = None
 ) -> dict[str, Any]:
-    """The CUDA engine that a run gets on the current device, or on a `chip` of `propagator.CHIPS`.
+    """The CUDA engine that a run gets on the current device, or on a `chip` of `engines.CHIPS`.
 
     Returns:
         `engine`, `reason` (why no faster one, or not the one asked for), `blocks` (z, x), `rows` and `columns` of a
@@ -64,7 +64,7 @@ def embedding_run(
 def embedding_plan(
     params: dict[str, Any], dtype: str, adjoint: bool, chip: dict[str, int] | None = None
 ) -> dict[str, int]:
-    """How CUDA runs trace_embedding on the current device, or on a `chip` of `propagator.CHIPS`.
+    """How CUDA runs trace_embedding on the current device, or on a `chip` of `engines.CHIPS`.
 
     Returns:
         `blocks` of a cluster per gather (0: through device memory), `threads` and `shared` bytes of a block, `parts`

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from seisfast.ops.derivatives import born
-from seisfast.propagator import Storage, prepare, simulate
+from seisfast.propagator import prepare, simulate
+from seisfast.storage import Storage
 from seisfast.survey import Survey
 
 

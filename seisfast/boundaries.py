@@ -191,3 +191,26 @@ def boundary_from_dict(description: dict[str, Any]) -> Any:  # noqa: ANN401 - on
     if made is Faces:
         values = {name: boundary_from_dict(face) for name, face in values.items()}
     return made(**values)
+
+
+def profiles(boundary: Boundary, shape: tuple[int, int], spacing: tuple[float, float], dt: float) -> Profile:
+    """What the kernels know of a boundary, one array: the damping of a sponge along z and x, or a and b of the layers.
+
+    A sponge gives `[nz + nx]` of the padded grid, layers ``a_z, b_z, a_x, b_x``, zero inside the model.
+    """
+    if isinstance(boundary, Sponge):
+        side = boundary.profile(spacing[0], dt)
+        return np.concatenate([part for n in shape for part in (side[::-1], np.zeros(n), side)])
+    faces = faces_of(boundary)
+    nothing = (np.zeros(0), np.zeros(0))
+    dz, dx = spacing
+    top = nothing if isinstance(faces.top, Free) else faces.top.coefficients(dz, dt)
+    along_z = top, faces.bottom.coefficients(dz, dt)
+    along_x = faces.left.coefficients(dx, dt), faces.right.coefficients(dx, dt)
+    return np.concatenate(
+        [
+            np.concatenate([low[k][::-1], np.zeros(n), high[k]])
+            for n, (low, high) in zip(shape, (along_z, along_x), strict=True)
+            for k in (0, 1)
+        ]
+    )

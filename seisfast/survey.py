@@ -32,11 +32,12 @@ from seisfast.boundaries import (
     boundary_from_dict,
     boundary_to_dict,
     check_boundary,
-    faces_of,
     padding,
+    profiles,
 )
 from seisfast.positions import KINDS, Points
 from seisfast.resampling import REACH, upsampled
+from seisfast.stencil import second_weights
 from seisfast.wavelets import ricker
 
 ORDERS = (2, 4, 6, 8)
@@ -242,7 +243,12 @@ class Survey:
         C-PML: ``a_z [nz_p], b_z [nz_p], a_x [nx_p], b_x [nx_p]``. Sponge: damping per m/s of slowest velocity along
         ``z [nz_p]`` and ``x [nx_p]``.
         """
-        return self.held(("profile", shape), dtype, device, lambda: self._profiles(shape))
+        return self.held(
+            ("profile", shape),
+            dtype,
+            device,
+            lambda: torch.from_numpy(profiles(self.boundary, shape, self.spacing, self.dt)),
+        )
 
     def array(self, name: str, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
         """`sources`, `receivers` or `wavelet` on a device and in a dtype, converted once.
@@ -288,27 +294,6 @@ class Survey:
         if not captured and not torch._C._functorch.is_functorch_wrapped_tensor(made):
             held[key] = made
         return made
-
-    def _profiles(self, shape: tuple[int, int]) -> Tensor:
-        boundary = self.boundary
-        if isinstance(boundary, Sponge):
-            side = boundary.profile(self.spacing[0], self.dt)
-            parts = [np.concatenate([side[::-1], np.zeros(n), side]) for n in shape]
-            return torch.from_numpy(np.concatenate(parts))
-        faces = faces_of(boundary)
-        nothing = (np.zeros(0), np.zeros(0))
-        dz, dx = self.spacing
-        low_high = (
-            (nothing if isinstance(faces.top, Free) else faces.top.coefficients(dz, self.dt),
-             faces.bottom.coefficients(dz, self.dt)),
-            (faces.left.coefficients(dx, self.dt), faces.right.coefficients(dx, self.dt)),
-        )  # fmt: skip
-        parts = [
-            np.concatenate([low[k][::-1], np.zeros(n), high[k]])
-            for n, (low, high) in zip(shape, low_high, strict=True)
-            for k in (0, 1)
-        ]
-        return torch.from_numpy(np.concatenate(parts))
 
     def check_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """The model's (nz, nx), when this survey fits on it.
@@ -490,29 +475,6 @@ def _rebuilt(description: dict[str, Any], tensors: dict[str, tuple[torch.dtype, 
         for name, (dtype, requires_grad) in tensors.items()
     }
     return Survey.from_dict({**description, **made})
-
-
-def second_weights(order: int) -> list[float]:
-    """Central weights of the second derivative at distances 0 .. order / 2, for unit spacing.
-
-    Source: Fornberg (1988), Mathematics of Computation 51.
-    """
-    r = order // 2
-    sides = [2.0 * (-1) ** (k + 1) * _ratio(r, k) / k**2 for k in range(1, r + 1)]
-    return [-2.0 * sum(sides), *sides]
-
-
-def first_weights(order: int) -> list[float]:
-    """Central weights of the first derivative at distances 0 .. order / 2, for unit spacing (antisymmetric).
-
-    Source: Fornberg (1988), Mathematics of Computation 51.
-    """
-    r = order // 2
-    return [0.0, *((-1) ** (k + 1) * _ratio(r, k) / k for k in range(1, r + 1))]
-
-
-def _ratio(r: int, k: int) -> float:
-    return math.factorial(r) ** 2 / (math.factorial(r - k) * math.factorial(r + k))
 
 
 def _by(shape: tuple[int, int]) -> str:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from seisfast.arguments import positive, whole
 
+BAND = 2.5  # a Ricker wavelet has little above this multiple of its peak frequency
+
 
 def ricker(frequency: float, dt: float, nt: int) -> Tensor:
     """Ricker wavelet with the samples that OpenFWI uses, zero after its end.

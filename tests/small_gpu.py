@@ -14,7 +14,7 @@ from torch import Tensor
 
 import seisfast as sf
 from seisfast import _native
-from seisfast.propagator import planned_engine
+from seisfast.engines import planned_engine
 
 CUDA = torch.device("cuda")
 READY = torch.cuda.is_available() and bool(_native.build_info()["cuda"])

@@ -14,7 +14,8 @@ from torch import Tensor
 
 import seisfast as sf
 from seisfast import _native
-from seisfast.propagator import ENGINES, choose_engine, describe_engine, segment_length
+from seisfast.engines import ENGINES, choose_engine, describe_engine
+from seisfast.storage import segment_length
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-5}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])

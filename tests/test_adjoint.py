@@ -12,7 +12,7 @@ from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_v
 from torch import Tensor
 
 import seisfast as sf
-from seisfast.propagator import _plan
+from seisfast.storage import planned_scheme
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
 EXACT = [sf.Storage("all"), sf.Storage("checkpoint"), sf.Storage()]
@@ -247,13 +247,13 @@ def test_exact_storages_are_equal_to_the_bit(boundary: str, dtype: torch.dtype) 
 def test_auto_keeps_what_is_small_and_recomputes_what_is_large() -> None:
     velocity = small_velocity(1, 14, 17).requires_grad_()
     small, large = small_survey(wavelet=small_wavelet()), small_survey(nt=20_000, wavelet=torch.zeros(20_000))
-    assert _plan(velocity, small, sf.Storage()).keep == "all"
-    assert _plan(velocity, large, sf.Storage()).keep == "checkpoint"
-    assert _plan(velocity, large, sf.Storage("all")).keep == "all"
-    assert _plan(velocity, large, sf.Storage(dtype=torch.float16)).keep == "all"
-    assert _plan(velocity.detach(), large, sf.Storage()).keep == "nothing"
+    assert planned_scheme(velocity, small, sf.Storage()).keep == "all"
+    assert planned_scheme(velocity, large, sf.Storage()).keep == "checkpoint"
+    assert planned_scheme(velocity, large, sf.Storage("all")).keep == "all"
+    assert planned_scheme(velocity, large, sf.Storage(dtype=torch.float16)).keep == "all"
+    assert planned_scheme(velocity.detach(), large, sf.Storage()).keep == "nothing"
     with torch.no_grad():
-        assert _plan(velocity, large, sf.Storage()).keep == "nothing"
+        assert planned_scheme(velocity, large, sf.Storage()).keep == "nothing"
 
 
 @pytest.fixture(

@@ -15,7 +15,7 @@ from torch import Tensor
 import seisfast as sf
 from seisfast import conventions
 from seisfast.boundaries import Boundary
-from seisfast.survey import second_weights
+from seisfast.stencil import second_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*points per shortest wavelength")
 FREE = sf.Faces(sf.Free(), sf.CPML(20), sf.CPML(20), sf.CPML(20))

@@ -25,7 +25,7 @@ from small_features import (
 )
 
 from seisfast import _native, features
-from seisfast.propagator import CHIPS
+from seisfast.engines import CHIPS
 from seisfast.reference import features as twins
 
 # -- not a number ------------------------------------------------------------------------------------------------------

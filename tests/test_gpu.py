@@ -9,7 +9,7 @@ from small_survey import NT, relative, small_survey, small_velocity, small_wavel
 from torch import Tensor
 
 import seisfast as sf
-from seisfast.propagator import choose_engine, describe_engine
+from seisfast.engines import choose_engine, describe_engine
 
 pytestmark = MARKS
 EVERYWHERE = pytest.mark.parametrize("engine", ENGINES)

@@ -25,8 +25,8 @@ from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_v
 from torch import Tensor
 
 import seisfast as sf
+from seisfast.engines import planned_engine
 from seisfast.ops import acoustic
-from seisfast.propagator import planned_engine
 
 pytestmark = MARKS
 ON_CHIP = ENGINES[1:]
@@ -276,9 +276,9 @@ def test_groups_of_shots_that_fit_the_memory(engine: str, storage: str) -> None:
 
 def acoustic_scheme(survey: sf.Survey, velocity: Tensor, storage: sf.Storage) -> acoustic.Scheme:
     """What `simulate` makes of a call that asks for a gradient."""
-    from seisfast.propagator import _plan
+    from seisfast.storage import planned_scheme
 
-    return _plan(velocity.clone().requires_grad_(), survey, storage, "auto")
+    return planned_scheme(velocity.clone().requires_grad_(), survey, storage, "auto")
 
 
 def work(engine: str, survey: sf.Survey, velocity: Tensor, storage: sf.Storage) -> int:
@@ -288,7 +288,7 @@ def work(engine: str, survey: sf.Survey, velocity: Tensor, storage: sf.Storage) 
     scheme = acoustic_scheme(survey, velocity, storage)
     shape = (velocity.shape[1], velocity.shape[2])
     numbers = acoustic.describe_run(scheme, shape, 2, 3, 2, 5, survey.nt)
-    return 4 * int(_native.acoustic_plan(numbers, "float32", True, engine)["workspace"])
+    return 4 * int(_native.acousticplanned_scheme(numbers, "float32", True, engine)["workspace"])
 
 
 # -- transposed --------------------------------------------------------------------------------------------------------

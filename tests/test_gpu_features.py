@@ -36,8 +36,8 @@ from small_gpu import CUDA, READY, is_hopper
 from torch import Tensor
 
 from seisfast import _native, features
+from seisfast.engines import CHIPS
 from seisfast.ops import features as ops
-from seisfast.propagator import CHIPS
 from seisfast.reference import features as twins
 from seisfast.training.precision import float32_products
 

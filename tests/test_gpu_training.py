@@ -19,7 +19,7 @@ from small_run import damaged, endless, parts, small_config
 from small_step import MODELS, batch, make_step, weights_of
 from torch import Tensor
 
-from seisfast import losses, propagator
+from seisfast import engines, losses
 from seisfast.data import SimulatedDataset, StoredDataset
 from seisfast.normalization import Normalization
 from seisfast.training import Interrupted, checkpoint, fit, loop, read_log
@@ -227,7 +227,7 @@ def test_batches_made_ahead_are_those_of_the_cpu(role: str, kind: str, folder: P
         if kind == "stored":
             data: StoredDataset | SimulatedDataset = StoredDataset(folder)
         else:
-            if kind.endswith("GPU") and not propagator.has_cuda_engine():
+            if kind.endswith("GPU") and not engines.has_cuda_engine():
                 pytest.skip("this build of seisfast has no CUDA engine")
             plain = endless()
             where = device if kind.endswith("GPU") else "cpu"

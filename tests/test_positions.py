@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 import seisfast as sf
+from seisfast.engines import CHIPS, planned_engine
 from seisfast.positions import RADIUS, kernel, slope
-from seisfast.propagator import CHIPS, planned_engine
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*points per shortest wavelength"),

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 import seisfast as sf
-from seisfast.propagator import _plan
 from seisfast.reference.acoustic import expand_wavelet
+from seisfast.storage import planned_scheme
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*points per shortest wavelength"),
@@ -76,7 +76,7 @@ def test_opcheck(boundary: str, storage: sf.Storage | None) -> None:
     velocity = small_velocity(2, 14, 17).requires_grad_(storage is not None)
     wavelet = expand_wavelet(survey, velocity).clone().requires_grad_()
     profile = survey.profile((14, 17), velocity.dtype, velocity.device)
-    scheme = _plan(velocity, survey, storage or sf.Storage())
+    scheme = planned_scheme(velocity, survey, storage or sf.Storage())
     assert scheme.keep == ("nothing" if storage is None else "checkpoint" if storage.mode == "checkpoint" else "all")
     tensors = (velocity, wavelet, survey.sources, survey.receivers, profile)
     result = torch.library.opcheck(torch.ops.seisfast.acoustic_forward.default, (*tensors, *scheme.arguments()))
@@ -167,7 +167,7 @@ def test_compiled_code_reads_nothing_back(compiled: Callable[..., Any]) -> None:
 def test_second_derivatives_of_the_bare_operator_are_refused_not_wrong() -> None:
     survey = tiny_survey()
     velocity = small_velocity(1, *SHAPE).requires_grad_()
-    scheme = _plan(velocity, survey, sf.Storage())
+    scheme = planned_scheme(velocity, survey, sf.Storage())
     profile = survey.profile(SHAPE, velocity.dtype, velocity.device)
     arguments = (velocity, expand_wavelet(survey, velocity), survey.sources, survey.receivers, profile)
     data = torch.ops.seisfast.acoustic_forward(*arguments, *scheme.arguments())[0]

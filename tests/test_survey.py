@@ -15,7 +15,7 @@ import torch
 from small_survey import BOUNDARIES, ORDERS, small_survey, small_velocity, small_wavelet
 
 import seisfast as sf
-from seisfast.survey import first_weights, second_weights
+from seisfast.stencil import first_weights, second_weights
 
 DEVICE = torch.device("cpu")
 

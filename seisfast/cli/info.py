@@ -37,7 +37,7 @@ def run(options: Namespace) -> None:
     }
     engine = None
     if options.shape is not None:
-        from seisfast.propagator import describe_engine
+        from seisfast.engines import describe_engine
 
         nz, nx = options.shape
         engine = describe_engine((nz, nx), boundaries[options.boundary]())

@@ -75,8 +75,9 @@ def _data_set(options: Namespace) -> None:
 
 
 def _one_file(options: Namespace) -> None:
+    from seisfast.engines import choose_engine, planned_engine
     from seisfast.evaluation import relative_error
-    from seisfast.propagator import choose_engine, planned_engine, simulate
+    from seisfast.propagator import simulate
 
     if options.output is None and options.compare is None:
         raise ValueError("give --output (a .npy file), --compare (records), or both")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from seisfast.propagator import has_cuda_engine
+from seisfast.engines import has_cuda_engine
 from seisfast.survey import Survey
 from seisfast.training.config import resolve_device
 from seisfast.wavelets import ricker

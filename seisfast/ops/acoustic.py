@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seisfast import _native
-from seisfast.survey import first_weights, second_weights
+from seisfast.stencil import first_weights, second_weights
 
 KEEP = {"nothing": 0, "all": 1, "checkpoint": 2}
 CUDA_ENGINES = ("auto", "plain", "resident", "cluster", "tiled")

@@ -11,10 +11,11 @@ from torch.nn.functional import pad
 from seisfast.boundaries import Sponge
 from seisfast.positions import gather, spread
 from seisfast.resampling import REACH, downsampled
-from seisfast.survey import first_weights, second_weights
+from seisfast.stencil import first_weights, second_weights
 
 if TYPE_CHECKING:
-    from seisfast.propagator import Every, Storage
+    from seisfast.snapshots import Every
+    from seisfast.storage import Storage
     from seisfast.survey import Survey
 
 

@@ -110,7 +110,7 @@ def test_what_is_refused(snapshots: Any, error: type[Exception], message: str) -
 
 
 def test_memory_counts_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sf.propagator, "_free_memory", lambda _: 2 * 3 * 70 * 14 * 17 * 8)
+    monkeypatch.setattr(sf.storage, "free_memory", lambda _: 2 * 3 * 70 * 14 * 17 * 8)
     velocity = small_velocity(*SHAPE)
     sf.simulate(velocity, shots("cpml"), snapshots=sf.Every(1))
     with pytest.raises(MemoryError, match="for the results"):

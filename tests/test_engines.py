@@ -13,10 +13,10 @@ import torch
 from small_survey import relative, small_survey, small_velocity
 
 import seisfast as sf
-from seisfast import propagator
+from seisfast import propagator, storage
+from seisfast.engines import CHIPS, describe_engine, planned_engine
 from seisfast.ops import acoustic
 from seisfast.ops.acoustic import jobs_at_once
-from seisfast.propagator import CHIPS, describe_engine, planned_engine
 
 H200 = CHIPS["H100, H200 (sm_90)"]
 A100 = CHIPS["A100 (sm_80)"]
@@ -181,13 +181,13 @@ def gradient(storage: sf.Storage) -> torch.Tensor:
 
 def test_memory_decides_what_is_kept_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[str] = []
-    plan: Callable[..., acoustic.Scheme] = propagator._plan
+    plan: Callable[..., acoustic.Scheme] = propagator.planned_scheme
 
     def spy(*arguments: Any) -> acoustic.Scheme:  # noqa: ANN401
         plans.append(plan(*arguments).keep)
         return plan(*arguments)
 
-    monkeypatch.setattr(propagator, "_plan", spy)
+    monkeypatch.setattr(propagator, "planned_scheme", spy)
     results = [gradient(sf.Storage(memory=memory)) for memory in (2**30, 2**20)]
     assert plans == ["all", "checkpoint"]
     assert torch.equal(*results)
@@ -208,10 +208,10 @@ def test_too_little_memory_says_how_much_and_what_to_change() -> None:
 
 
 def test_model_larger_than_the_memory_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(propagator, "_free_memory", lambda device: 2**20)
+    monkeypatch.setattr(storage, "free_memory", lambda device: 2**20)
     velocity = small_velocity(2, 14, 17)
     sf.simulate(velocity, small_survey())
-    monkeypatch.setattr(propagator, "_free_memory", lambda device: 1000)
+    monkeypatch.setattr(storage, "free_memory", lambda device: 1000)
     with pytest.raises(
         MemoryError, match=r"shots on a grid of \d+ x \d+ need .* for the results .* cpu has .* GiB: use"
     ):
