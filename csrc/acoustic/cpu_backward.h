@@ -17,30 +17,30 @@ struct BackwardPanel {
   T *t_x, *r_x;
   const T *a_x, *b_x;      // of the columns
   int stride, row, pitch;  // elements between rows: of fields; of kept steps and strips of rows; of strips of columns
+  int64_t by_stride = 0, by_row = 0, by_pitch = 0;  // where the current row begins in them
 
-  void next_row() {
-    mu += stride, w += stride, next += stride, kept += row, grad += row, laplacian += row, t_z += row, r_z += row,
-        t_x += pitch, r_x += pitch;
-  }
+  SEISFAST_HD void next_row() { by_stride += stride, by_row += row, by_pitch += pitch; }
 };
 
 template <class T, int R, bool image, bool keep, bool in_z, bool in_x>
 SEISFAST_HD void retreat_cells(const Weights<T>& k, const BackwardPanel<T>& r, int ix, [[maybe_unused]] Span span) {
   using V = Vector<T>;
-  const V mu = load(r.mu + ix);
+  const int64_t at = r.by_stride + ix, in_row = r.by_row + ix;
+  const V mu = load(r.mu + at);
   V sum = laplacian<R>(
-      k, [&](int i) { return load(r.mu + ix + i * r.stride); }, [&](int i) { return load(r.mu + ix + i); });
+      k, [&](int i) { return load(r.mu + at + i * r.stride); }, [&](int i) { return load(r.mu + at + i); });
   [[maybe_unused]] V extra{};
   if constexpr (in_z)
     extra = layer_transposed<R>(
-        k.d1z, k.d2z, [&](int i) { return load(r.t_z + ix + i * r.row); },
-        [&](int i) { return load(r.r_z + ix + i * r.row); });
+        k.d1z, k.d2z, [&](int i) { return load(r.t_z + in_row + i * r.row); },
+        [&](int i) { return load(r.r_z + in_row + i * r.row); });
   if constexpr (in_x)
-    extra += layer_transposed<R>(k.d1x, k.d2x, Beside<T, R>(r.t_x, ix, span), Beside<T, R>(r.r_x, ix, span));
+    extra += layer_transposed<R>(k.d1x, k.d2x, Beside<T, R>(r.t_x + r.by_pitch, ix, span),
+                                 Beside<T, R>(r.r_x + r.by_pitch, ix, span));
   if (in_z || in_x) sum += extra;
-  if (keep) store(r.laplacian + ix, sum);
-  if (image) store(r.grad + ix, fma(load(r.kept + ix), mu, load(r.grad + ix)));
-  store(r.next + ix, advance(mu, load(r.next + ix), load(r.w + ix), sum));
+  if (keep) store(r.laplacian + in_row, sum);
+  if (image) store(r.grad + in_row, fma(load(r.kept + in_row), mu, load(r.grad + in_row)));
+  store(r.next + at, advance(mu, load(r.next + at), load(r.w + at), sum));
 }
 
 // The rows of a panel over the columns of a span: along the rows, or down a narrow strip of the layers of x.
@@ -56,12 +56,13 @@ void retreat_panel(const Weights<T>& weights, const BackwardPanel<T>& first, int
   }
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
     for (int iz = 0; iz < rows; ++iz, r.next_row())
-      store(r.t_x + ix, next_t(load(r.a_x + ix), load(r.b_x + ix), load(r.t_x + ix), load(r.mu + ix)));
+      store(r.t_x + r.by_pitch + ix,
+            next_t(load(r.a_x + ix), load(r.b_x + ix), load(r.t_x + r.by_pitch + ix), load(r.mu + r.by_stride + ix)));
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
     for (int iz = 0; iz < rows; ++iz, r.next_row()) {
-      const Beside<T, R> t(r.t_x, ix, span);
-      store(r.r_x + ix, next_r<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.r_x + ix),
-                                  [&](int i) { return load(r.mu + ix + i) + t(i); }));
+      const Beside<T, R> t(r.t_x + r.by_pitch, ix, span);
+      store(r.r_x + r.by_pitch + ix, next_r<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.r_x + r.by_pitch + ix),
+                                               [&](int i) { return load(r.mu + r.by_stride + ix + i) + t(i); }));
     }
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
     for (int iz = 0; iz < rows; ++iz, r.next_row()) retreat_cells<T, R, image, keep, in_z, in_x>(k, r, ix, span);

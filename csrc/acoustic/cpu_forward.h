@@ -16,34 +16,35 @@ struct ForwardPanel {
   const T *a_z, *b_z;      // of the rows
   const T *a_x, *b_x;      // of the columns
   int stride, row, pitch;  // elements between rows: of fields; of kept steps and strips of rows; of strips of columns
+  int64_t by_stride = 0, by_row = 0, by_pitch = 0;  // where the current row begins in them
 
-  void next_row() {
-    u += stride, w += stride, next += stride, kept += row, psi_z += row, zeta_z += row, psi_x += pitch, zeta_x += pitch;
-    ++a_z, ++b_z;
-  }
+  SEISFAST_HD void next_row() { by_stride += stride, by_row += row, by_pitch += pitch, ++a_z, ++b_z; }
 };
 
 template <class T, int R, bool keep, bool in_z, bool in_x>
 SEISFAST_HD void advance_cells(const Weights<T>& k, const ForwardPanel<T>& r, int ix, [[maybe_unused]] Span span) {
   using V = Vector<T>;
-  auto along_z = [&](int i) { return load(r.u + ix + i * r.stride); };
-  auto along_x = [&](int i) { return load(r.u + ix + i); };
+  const int64_t at = r.by_stride + ix, in_row = r.by_row + ix;
+  [[maybe_unused]] const int64_t in_strip = r.by_pitch + ix;
+  auto along_z = [&](int i) { return load(r.u + at + i * r.stride); };
+  auto along_x = [&](int i) { return load(r.u + at + i); };
   V sum = laplacian<R>(k, along_z, along_x);
   [[maybe_unused]] V extra{};
   if constexpr (in_z) {
-    V zeta = load(r.zeta_z + ix);
-    extra =
-        layer<R>(k.d1z, k.d2z, *r.a_z, *r.b_z, zeta, along_z, [&](int i) { return load(r.psi_z + ix + i * r.row); });
-    store(r.zeta_z + ix, zeta);
+    V zeta = load(r.zeta_z + in_row);
+    extra = layer<R>(k.d1z, k.d2z, *r.a_z, *r.b_z, zeta, along_z,
+                     [&](int i) { return load(r.psi_z + in_row + i * r.row); });
+    store(r.zeta_z + in_row, zeta);
   }
   if constexpr (in_x) {
-    V zeta = load(r.zeta_x + ix);
-    extra += layer<R>(k.d1x, k.d2x, load(r.a_x + ix), load(r.b_x + ix), zeta, along_x, Beside<T, R>(r.psi_x, ix, span));
-    store(r.zeta_x + ix, zeta);
+    V zeta = load(r.zeta_x + in_strip);
+    extra += layer<R>(k.d1x, k.d2x, load(r.a_x + ix), load(r.b_x + ix), zeta, along_x,
+                      Beside<T, R>(r.psi_x + r.by_pitch, ix, span));
+    store(r.zeta_x + in_strip, zeta);
   }
   if (in_z || in_x) sum += extra;
-  if (keep) store(r.kept + ix, sum);
-  store(r.next + ix, advance(load(r.u + ix), load(r.next + ix), load(r.w + ix), sum));
+  if (keep) store(r.kept + in_row, sum);
+  store(r.next + at, advance(load(r.u + at), load(r.next + at), load(r.w + at), sum));
 }
 
 // The rows of a panel over the columns of a span: along the rows, or down a narrow strip of the layers of x.
@@ -58,8 +59,9 @@ void advance_panel(const Weights<T>& weights, const ForwardPanel<T>& first, int 
   }
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
     for (int iz = 0; iz < rows; ++iz, r.next_row())
-      store(r.psi_x + ix, next_psi<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.psi_x + ix),
-                                      [&](int i) { return load(r.u + ix + i); }));
+      store(r.psi_x + r.by_pitch + ix,
+            next_psi<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.psi_x + r.by_pitch + ix),
+                        [&](int i) { return load(r.u + r.by_stride + ix + i); }));
   for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
     for (int iz = 0; iz < rows; ++iz, r.next_row()) advance_cells<T, R, keep, in_z, in_x>(k, r, ix, span);
 }

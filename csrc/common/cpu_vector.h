@@ -118,7 +118,12 @@ SEISFAST_HD Vector<double> fma(double a, Vector<double> b, Vector<double> c) { r
 
 template <int k, class V, int... i>
 SEISFAST_HD V slide_over(V low, V high, std::integer_sequence<int, i...>) {
-#if defined(__clang__) || __GNUC__ >= 12
+#if defined(__AVX512F__)
+  if constexpr (sizeof(typename NumberOf<V>::type) == 4)
+    return _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(high), _mm512_castps_si512(low), k));
+  else
+    return _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(high), _mm512_castpd_si512(low), k));
+#elif defined(__clang__) || __GNUC__ >= 12
   return __builtin_shufflevector(low, high, (k + i)...);
 #else
   using A = typename NumberOf<V>::type;
