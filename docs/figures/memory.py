@@ -1,0 +1,80 @@
+"""Draws what a gradient keeps and what it costs, by storage, for docs/propagator.
+
+python docs/figures/memory.py              into docs/_static/propagator/, as SVG
+python docs/figures/memory.py FOLDER png   somewhere else, as PNG
+python docs/figures/memory.py time         measures the ratios below anew, on one thread, and draws nothing
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from saving import save
+
+import seisfast as sf
+from seisfast.ops.acoustic import kept_bytes
+from seisfast.storage import planned_scheme
+
+SHAPE = (100, 100)
+LENGTHS = (250, 500, 1000, 2000, 4000)
+# Storage, colour, and the processor time of forward and backward together over that of a forward run alone: one thread
+# of an Intel Xeon (AVX-512), float32, 1000 steps, 2026-11-22, the better of two runs of `measure`.
+STORAGES = {
+    "all": (sf.Storage("all"), "#1d2530", 7.2),
+    "float16": (sf.Storage(dtype=torch.float16), "#d9822b", 9.3),
+    "every=4": (sf.Storage(every=4), "#1f5fa8", 3.5),
+    "every=4, float16": (sf.Storage(every=4, dtype=torch.float16), "#7a4fa3", 4.3),
+    "checkpoint": (sf.Storage("checkpoint"), "#c8553d", 4.1),
+}
+
+
+def bytes_kept(storage: sf.Storage, nt: int) -> int:
+    survey = sf.Survey.seisinv(nt=nt)
+    velocity = torch.full((1, *SHAPE), 2500.0, requires_grad=True)
+    scheme = planned_scheme(velocity, survey, storage)
+    return kept_bytes(scheme, 1, survey.shots, SHAPE, nt, velocity.dtype)
+
+
+def measure() -> None:
+    survey = sf.Survey.seisinv()
+    start = torch.linspace(1500, 4000, SHAPE[0])[:, None].repeat(1, SHAPE[1])
+    best: dict[str, float] = {}
+    for _ in range(6):
+        for name, storage in {"forward": None, **{name: s[0] for name, s in STORAGES.items()}}.items():
+            velocity = start.clone().requires_grad_(storage is not None)
+            begin = time.process_time()
+            data = sf.simulate(velocity, survey, storage=storage)
+            if storage is not None:
+                data.square().sum().backward()
+            best[name] = min(best.get(name, 1e9), time.process_time() - begin)
+    for name, seconds in best.items():
+        print(f"{name}: {seconds:.3f} s, {seconds / best['forward']:.2f} of forward")
+
+
+def memory() -> Figure:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4), width_ratios=(4, 3), layout="constrained")
+    for name, (storage, colour, ratio) in STORAGES.items():
+        kept = [bytes_kept(storage, nt) / 2**20 for nt in LENGTHS]
+        left.loglog(LENGTHS, kept, "o-", color=colour, markersize=4, linewidth=1.4, label=name)
+        right.barh(name, ratio, color=colour, height=0.6)
+        right.text(ratio + 0.15, name, f"{ratio:.1f}", va="center", fontsize=9)
+    data = [sf.Survey.seisinv().shots * nt * 32 * 4 / 2**20 for nt in LENGTHS]
+    left.loglog(LENGTHS, data, ":", color="#5b6673", linewidth=1.2, label="the records")
+    left.set_xticks(LENGTHS, list(map(str, LENGTHS)))
+    left.minorticks_off()
+    left.set(xlabel="time steps", ylabel="MiB", title="Kept between forward and backward", ylim=(0.5, 3e4))
+    left.grid(color="#e9ebee")
+    left.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper left")
+    right.set(title="Time, forward alone = 1", xlim=(0, 10.5))
+    right.tick_params(left=False)
+    right.invert_yaxis()
+    right.axvline(1, color="#1d2530", linewidth=0.8)
+    return figure
+
+
+if __name__ == "__main__":
+    measure() if sys.argv[1:] == ["time"] else save({"memory": memory}, "propagator")
