@@ -136,7 +136,7 @@ def accuracy() -> Figure:
     errors = [time_error(c, 10, True, 4) for c in COURANT[10]]
     right.loglog(COURANT[10], errors, "s", color="#c8553d", markersize=4.5)
 
-    for order, where in {2: (11, 0.3), 4: (9.4, 1.05e-2), 6: (6.2, 4.8e-3), 8: (3.62, 2.2e-3)}.items():
+    for order, where in {2: (11, 0.3), 4: (9.4, 1.05e-2), 6: (9.3, 4.4e-4), 8: (3.62, 2.2e-3)}.items():
         left.annotate(f"order {order}", where, color=ORDERS[order], fontsize=9)
     left.axvline(3.5, color="#c9ced6", linewidth=0.8, zorder=0)
     left.annotate("below: a warning", (3.4, 1.5e-4), rotation=90, fontsize=8, color="#5b6673", ha="right")
