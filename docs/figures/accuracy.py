@@ -29,7 +29,8 @@ MEASURED = {  # points per shortest wavelength, by distance in wavelengths of th
 }
 LINES = {10: ("-", None), 50: ("--", "white")}  # of a distance: its line, the face of its dots
 INK = "#1d2530"
-COURANT = {10: (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5), 50: (0.1, 0.2, 0.4)}
+COURANT = {10: (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5), 50: (0.2, 0.4)}
+IN_SUBSTEPS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def survey_of(points: float, waves: int, order: int, courant: float) -> tuple[sf.Survey, int]:
@@ -130,11 +131,10 @@ def accuracy() -> Figure:
         predicted = [time_error(c, waves, False) for c in COURANT[10]]
         right.loglog(COURANT[10], predicted, line, color=INK, linewidth=1)
         right.loglog(numbers, errors, "o", color=INK, markersize=4.5, markerfacecolor=face or INK)
-        print(
-            f"{waves} wavelengths, Courant number:", *(f"{c:g}: {e:.2e}" for c, e in zip(numbers, errors, strict=True))
-        )
-    errors = [time_error(c, 10, True, 4) for c in COURANT[10]]
-    right.loglog(COURANT[10], errors, "s", color="#c8553d", markersize=4.5)
+        found = (f"{c:g}: {e:.2e}" for c, e in zip(numbers, errors, strict=True))
+        print(f"{waves} wavelengths, Courant number:", *found, "; predicted:", *(f"{e:.2e}" for e in predicted))
+    errors = [time_error(c, 10, True, 4) for c in IN_SUBSTEPS]
+    right.loglog(IN_SUBSTEPS, errors, "s", color="#c8553d", markersize=4.5)
 
     for order, where in {2: (11, 0.3), 4: (9.4, 1.05e-2), 6: (9.3, 4.4e-4), 8: (3.62, 2.2e-3)}.items():
         left.annotate(f"order {order}", where, color=ORDERS[order], fontsize=9)
