@@ -33,7 +33,7 @@ COURANT = {10: (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5), 50: (0.2, 0.4)}
 IN_SUBSTEPS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
-def survey_of(points: float, waves: int, order: int, courant: float) -> tuple[sf.Survey, int]:
+def survey_of(points: float, waves: float, order: int, courant: float) -> tuple[sf.Survey, int]:
     """One trace `waves` wavelengths down a row, on a grid so large that no edge is heard; and its distance in cells."""
     h = WAVE / (BAND * points)
     cells = round(waves * WAVE / h)
@@ -105,6 +105,12 @@ def time_error(courant: float, waves: int, measured: bool, substeps: int = 1) ->
     return relative(*(line_source(survey, cells, k / SPEED) for k in (stepped(omega, survey.dt), omega)))
 
 
+def whole_error(points: float, waves: float, order: int, courant: float, substeps: int = 1) -> float:
+    """Of the record, against the exact one: the grid's and the time step's together."""
+    survey, cells = survey_of(points, waves, order, courant)
+    return relative(run(survey, substeps), line_source(survey, cells, frequencies(survey) / SPEED))
+
+
 def needed(waves: int, order: int, bound: float) -> float:
     """Points per shortest wavelength for this error of the record, predicted."""
     low, high = 2.0, 150.0
@@ -135,6 +141,12 @@ def accuracy() -> Figure:
         print(f"{waves} wavelengths, Courant number:", *found, "; predicted:", *(f"{e:.2e}" for e in predicted))
     errors = [time_error(c, 10, True, 4) for c in IN_SUBSTEPS]
     right.loglog(IN_SUBSTEPS, errors, "s", color="#c8553d", markersize=4.5)
+
+    both = {c: whole_error(4, 10, 4, c) for c in (0.1, 0.35, 0.5)}
+    presets = {1500 * k: whole_error(4 * k, 10 / k, 4, 0.15 * k) for k in (1, 2, 3)}
+    print("order 4, 4 points, 10 wavelengths, the whole error by Courant number:", both)
+    print("10 m, 1 ms, 15 Hz, after 1 km, by velocity:", presets)
+    print("   at 1500 m/s with order 8 and 4 substeps:", whole_error(4, 10, 8, 0.15, 4))
 
     for order, where in {2: (11, 0.3), 4: (9.4, 1.05e-2), 6: (9.3, 4.4e-4), 8: (3.62, 2.2e-3)}.items():
         left.annotate(f"order {order}", where, color=ORDERS[order], fontsize=9)

@@ -2,18 +2,22 @@
 
 python docs/figures/memory.py              into docs/_static/propagator/, as SVG
 python docs/figures/memory.py FOLDER png   somewhere else, as PNG
-python docs/figures/memory.py time         measures the ratios below anew, on one thread, and draws nothing
+python docs/figures/memory.py time         measures the page's ratios anew and draws nothing; OMP_NUM_THREADS=1
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+import warnings
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 from saving import save
+from torch import Tensor
 
 import seisfast as sf
 from seisfast.ops.acoustic import kept_bytes
@@ -40,19 +44,44 @@ def bytes_kept(storage: sf.Storage, nt: int) -> int:
 
 
 def measure() -> None:
-    survey = sf.Survey.seisinv()
+    """Prints processor times over that of a forward run: of the storages, and of other runs of fewer shots."""
     start = torch.linspace(1500, 4000, SHAPE[0])[:, None].repeat(1, SHAPE[1])
-    best: dict[str, float] = {}
-    for _ in range(6):
-        for name, storage in {"forward": None, **{name: s[0] for name, s in STORAGES.items()}}.items():
-            velocity = start.clone().requires_grad_(storage is not None)
-            begin = time.process_time()
-            data = sf.simulate(velocity, survey, storage=storage)
-            if storage is not None:
-                data.square().sum().backward()
-            best[name] = min(best.get(name, 1e9), time.process_time() - begin)
-    for name, seconds in best.items():
-        print(f"{name}: {seconds:.3f} s, {seconds / best['forward']:.2f} of forward")
+    direction = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    all_shots, survey = sf.Survey.seisinv(), sf.Survey.seisinv(shots=8)
+
+    def misfit(velocity: Tensor, shots: sf.Survey = survey, storage: sf.Storage | None = None) -> Tensor:
+        return sf.simulate(velocity, shots, storage=storage).square().sum()
+
+    def changed(**changes: object) -> sf.Survey:
+        return sf.Survey.from_dict({**survey.to_dict(), **changes})
+
+    wide = changed(boundary={**survey.to_dict()["boundary"], "width": 20})
+    runs: dict[str, Callable[[], object]] = {"forward": lambda: sf.simulate(start, all_shots)}
+    for name, (storage, *_) in STORAGES.items():
+        runs[name] = lambda storage=storage: misfit(start.clone().requires_grad_(), all_shots, storage).backward()
+    fewer: dict[str, Callable[[], object]] = {"forward, 8 shots": lambda: sf.simulate(start, survey)}
+    for order in (2, 6, 8):
+        other = changed(order=order)
+        fewer[f"order {order}"] = lambda other=other: sf.simulate(start, other)
+    fewer |= {
+        "20 cells": lambda: sf.simulate(start, wide),
+        "float64": lambda: sf.simulate(start.double(), survey),
+        "snapshots": lambda: sf.simulate(start, survey, snapshots=sf.Every(20)),
+        "Born": lambda: sf.Born(start, survey)(direction),
+        "gradient": lambda: misfit(start.clone().requires_grad_()).backward(),
+        "Hessian": lambda: torch.func.jvp(torch.func.grad(misfit), (start,), (direction,)),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for group in (runs, fewer):
+            best = dict.fromkeys(group, math.inf)
+            for name, run in [*group.items()] * 6:
+                begin = time.process_time()
+                run()
+                best[name] = min(best[name], time.process_time() - begin)
+            forward = next(iter(best.values()))
+            for name, seconds in best.items():
+                print(f"{name}: {seconds:.3f} s, {seconds / forward:.2f}")
 
 
 def memory() -> Figure:
