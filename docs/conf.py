@@ -30,6 +30,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "examples"]
 
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
