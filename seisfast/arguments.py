@@ -166,6 +166,11 @@ def tensor_of(array: npt.NDArray[Any]) -> Tensor:
     """The array as a tensor that no transform or mode around this call has marked."""
     with ordinary_tensors():
         tensor = torch.from_numpy(array)
+    return unwrapped(tensor)
+
+
+def unwrapped(tensor: Tensor) -> Tensor:
+    """The tensor below all transforms of torch.func."""
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from seisfast.arguments import FLOATS, rounded_down, whole
+from seisfast.arguments import FLOATS, rounded_down, unwrapped, whole
 from seisfast.boundaries import CPML, Sponge, faces_of
 from seisfast.engines import choose_engine
 from seisfast.ops.acoustic import Scheme
@@ -17,7 +18,7 @@ from seisfast.ops.derivatives import Simulate, is_transformed
 from seisfast.positions import gather
 from seisfast.reference.acoustic import expand_wavelet
 from seisfast.resampling import downsampled
-from seisfast.snapshots import Every
+from seisfast.snapshots import Callback, Every
 from seisfast.storage import Storage, planned_scheme
 from seisfast.survey import Survey
 from seisfast.wavelets import BAND
@@ -26,16 +27,16 @@ from seisfast.wavelets import BAND
 @overload
 def simulate(
     velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
-    substeps: int | str = 1, snapshots: None = None,
+    substeps: int | str = 1, snapshots: Every[Callback] | None = None,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def simulate(
     velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
-    substeps: int | str = 1, snapshots: Every,
+    substeps: int | str = 1, snapshots: Every[None],
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def simulate(
     velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
-    substeps: int | str = 1, snapshots: Every | None = None,
+    substeps: int | str = 1, snapshots: Every[Any] | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """Record a survey over one or many velocity models with the 2-D constant-density acoustic wave equation.
 
@@ -53,7 +54,8 @@ def simulate(
         substeps: steps per sample; above 1 the run takes steps of ``dt / substeps``, from 16 samples before the survey
             to 16 after it, the wavelet is resampled to them and the record from them, band-limited, and the gradient
             is that of the whole chain. "auto" is the smallest stable number for the fastest velocity of this call.
-        snapshots: samples whose wavefields are returned as well, such as ``Every(20)``.
+        snapshots: samples whose wavefields are returned as well, such as ``Every(20)``, or shown to a callback, shot by
+            shot, ``Every(20, callback=...)``: then the records alone are returned.
 
     Returns:
         Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models, in the dtype
@@ -66,19 +68,20 @@ def simulate(
         TypeError: a velocity that is not a floating-point tensor, another kind of survey, storage or substeps.
         ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a time step
             above the stability limit (with the largest stable one), an engine that does not run there, substeps below
-            1, or "auto" where the velocity cannot be read.
+            1, or "auto" or a callback where the velocity cannot be read.
         MemoryError: records and what the gradient keeps exceed the memory, with how much and what to change.
         FloatingPointError: a record that is not finite, or exceeds float16, naming the first such shot.
 
     Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
     """
     run = prepare(velocity, survey, storage, engine, substeps, snapshots)
-    if torch.compiler.is_compiling():
-        outputs = torch.ops.seisfast.acoustic_forward(*run.inputs, *run.scheme.arguments())
-    else:
-        outputs = Simulate.apply(*run.inputs, run.scheme, run.survey)  # type: ignore[no-untyped-call]
-    records = run.records(outputs[0])
-    return records if snapshots is None else (records, run.fields(outputs[-1], snapshots.count(survey.nt)))
+    if snapshots is None:
+        return run.records(run.propagated(run.inputs)[0])
+    count = snapshots.count(survey.nt)
+    if snapshots.callback is not None:
+        return run.records(run.shown(count, snapshots.callback))
+    data, fields = run.propagated(run.inputs)
+    return run.records(data), run.fields(fields, count)
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,38 @@ class Run:
     substeps: int
     readable: bool
 
+    def propagated(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What the operators record, and the wavefields that they put out."""
+        outputs: tuple[Tensor, ...]
+        if torch.compiler.is_compiling():
+            outputs = torch.ops.seisfast.acoustic_forward(*inputs, *self.scheme.arguments())
+        else:
+            outputs = Simulate.apply(*inputs, self.scheme, self.survey)  # type: ignore[no-untyped-call]
+        return outputs[0], outputs[-1]
+
+    def shown(self, count: int, callback: Callback) -> Tensor:
+        """What the operators record, in groups of shots, and the first so many wavefields of each to the callback."""
+        models, shots = self.inputs[1].shape[:2]
+        some, several = min(self.scheme.at_once, shots), max(1, self.scheme.at_once // shots)
+        groups = [
+            self._group(slice(m, m + several), slice(s, s + some), count, callback)
+            for m in range(0, models, several)
+            for s in range(0, shots, some)
+        ]
+        data: Tensor = torch.cat(groups).unflatten(0, (models, shots))
+        return data
+
+    def _group(self, models: slice, shots: slice, count: int, callback: Callback) -> Tensor:
+        velocity, wavelet, sources, receivers, profile = self.inputs
+        heard = receivers if len(receivers) == 1 else receivers[shots]
+        data, fields = self.propagated((velocity[models], wavelet[models, shots], sources[shots], heard, profile))
+        _check_finite(data if self.velocity.dim() == 3 else data[0], models.start, shots.start)
+        with temporarily_clear_interpreter_stack():  # a callback within torch.func sees ordinary tensors
+            for m, of_model in enumerate(unwrapped(fields).detach(), models.start):
+                for s, of_shot in enumerate(of_model, shots.start):
+                    callback(m, s, of_shot[:count].to(self.velocity.dtype))
+        return data.flatten(0, 1)
+
     def records(self, data: Tensor) -> Tensor:
         """What the operators recorded on cells and inner steps, as the caller expects it."""
         data = data if self.weights is None else gather(data, self.weights)
@@ -118,7 +153,7 @@ class Run:
 
 def prepare(
     velocity: Tensor, survey: Survey, storage: Storage | None, engine: str, substeps: int | str,
-    snapshots: Every | None = None,
+    snapshots: Every[Any] | None = None,
 ) -> Run:  # fmt: skip
     """Check the arguments of `simulate`, which names what is raised, before any work is done."""
     if not isinstance(velocity, Tensor) or velocity.dtype not in FLOATS:
@@ -145,6 +180,12 @@ def prepare(
         raise ValueError(f"wavelet holds {wavelet.shape[0]} models, velocity holds {models}")
     batch = (velocity if velocity.dim() == 3 else velocity[None]).to(torch.promote_types(velocity.dtype, torch.float32))
     readable = _readable(velocity)
+    seen = snapshots is not None and snapshots.callback is not None
+    if seen and not readable:
+        raise ValueError(
+            "snapshots must have no callback inside torch.compile, CUDA-graph capture and torch.func.vmap, where it "
+            "cannot be called, got one"
+        )
     steps = _check_values(batch.detach(), survey, wanted) if readable else wanted
     if steps is None:
         raise ValueError(
@@ -155,7 +196,7 @@ def prepare(
     shape = (batch.shape[1], batch.shape[2])
     sources, strengths = survey.cells("sources", shape, batch.device, batch.dtype)
     receivers, weights = survey.cells("receivers", shape, batch.device, batch.dtype)
-    traces = receivers.shape[1] + (0 if weights is None else survey.receivers_per_shot)
+    traces = receivers.shape[1] * (2 if seen else 1) + (0 if weights is None else survey.receivers_per_shot)
     scheme = planned_scheme(batch, survey, storage or Storage(), engine, traces, snapshots, steps)
     inputs = (
         batch,
@@ -176,11 +217,16 @@ def check(data: Tensor) -> Tensor:
     Raises:
         FloatingPointError: a shot whose record is not finite.
     """
+    return _check_finite(data)
+
+
+def _check_finite(data: Tensor, model: int = 0, shot: int = 0) -> Tensor:
+    """The records themselves when they are finite; `data` may begin at a later model and shot."""
     total = data.detach().sum((-1, -2), dtype=torch.promote_types(data.dtype, torch.float32))
     bad = ~torch.isfinite(total)
     if bool(bad.any()):
         first = bad.nonzero()[0].tolist()
-        where = f"shot {first[-1]}" + (f" of model {first[0]}" if len(first) > 1 else "")
+        where = f"shot {first[-1] + shot}" + (f" of model {first[0] + model}" if len(first) > 1 else "")
         narrow = "it exceeds the 65504 that float16 holds, or " if data.dtype == torch.float16 else ""
         raise FloatingPointError(
             f"the record of {where} is not finite: {narrow}the wavefield diverged (is the wavelet finite and of sane "

@@ -6,12 +6,13 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seisfast.boundaries import Sponge
-from seisfast.ops.acoustic import Scheme, kept_bytes
+from seisfast.ops.acoustic import Scheme, jobs_at_once, kept_bytes
 from seisfast.ops.derivatives import needs_gradient
 from seisfast.resampling import REACH
 from seisfast.snapshots import Every
@@ -33,9 +34,9 @@ class Storage:
         every: keep each k-th step, inner ones where there are substeps; k of them must stay below the Nyquist interval
             of 2.5 times the peak frequency.
         dtype: None, or ``torch.float16`` for kept steps in half precision, scaled per shot and step.
-        memory: bytes that a call may take besides its records: for what it keeps, and on CUDA for its work, which then
-            runs the shots in groups that fit. None: "auto" as above, work in half of what is free. The result does
-            not depend on it.
+        memory: bytes that a call may take besides its records: for what it keeps, on CUDA for its work, which then runs
+            the shots in groups that fit, and for the wavefields shown to a callback, which share with the work
+            equally. None: "auto" as above, the others in half of what is free. The result does not depend on it.
 
     Raises:
         ValueError: an unknown mode or dtype, `every` or `memory` below 1, or a lossy setting with "checkpoint".
@@ -68,7 +69,7 @@ class Storage:
 
 def planned_scheme(
     velocity: Tensor, survey: Survey, storage: Storage, engine: str = "auto", traces: int = 0,
-    snapshots: Every | None = None, substeps: int = 1,
+    snapshots: Every[Any] | None = None, substeps: int = 1,
 ) -> Scheme:  # fmt: skip
     """The scheme of this call, with the storage decided and found to fit beside traces and wavefields of each shot."""
     sponge = isinstance(survey.boundary, Sponge)
@@ -108,21 +109,25 @@ def planned_scheme(
     else:
         budget = storage.memory or (32 * 2**20 if velocity.device.type == "cpu" else memory // 4)
         keep = "all" if kept("all") <= budget else "checkpoint"
+    size = torch.finfo(velocity.dtype).bits // 8
+    jobs, on_cpu = velocity.shape[0] * survey.shots, velocity.device.type == "cpu"
+    shown = scheme(keep).snapshots(survey.nt) * velocity.shape[1] * velocity.shape[2] * size
+    work = max(1, storage.memory - kept(keep)) if storage.memory else memory // 2
+    fields = at_once = 0
+    if snapshots is not None and snapshots.callback is not None:
+        fields = work and max(1, work // 2)
+        at_once = jobs_at_once(fields, min(jobs, torch.get_num_threads()) if on_cpu else jobs, shown)
     if not torch.compiler.is_compiling():
-        shown = scheme(keep).snapshots(survey.nt) * velocity.shape[1] * velocity.shape[2]
-        _check_memory(velocity, survey, storage, keep, kept, memory, survey.nt * traces + shown)
-    if velocity.device.type == "cpu":
-        return scheme(keep)
-    return replace(scheme(keep), memory=max(1, storage.memory - kept(keep)) if storage.memory else memory // 2)
+        results = jobs * survey.nt * traces * size + (at_once or jobs) * shown
+        _check_memory(velocity, survey, storage, keep, kept, memory, results)
+    return replace(scheme(keep), memory=0 if on_cpu else max(1, work - fields), at_once=at_once)
 
 
 def _check_memory(
     velocity: Tensor, survey: Survey, storage: Storage, keep: str, kept: Callable[[str], int], memory: int,
     results: int,
 ) -> None:  # fmt: skip
-    """Whether so many results of each shot and what is kept for the gradient fit, before any work is done."""
-    size = torch.finfo(velocity.dtype).bits // 8
-    records = velocity.shape[0] * survey.shots * results * size
+    """Whether so many bytes of results and what is kept for the gradient fit, before any work is done."""
     needed = kept(keep)
     advice = "fewer shots or models per call"
     if keep == "all":
@@ -134,9 +139,9 @@ def _check_memory(
             f"Storage memory must hold what the gradient of {jobs} shots on a grid of {grid} keeps, {_gib(needed)}, "
             f"got {_gib(storage.memory)}: use {advice}"
         )
-    if memory and records + needed > memory:
+    if memory and results + needed > memory:
         raise MemoryError(
-            f"{jobs} shots on a grid of {grid} need {_gib(records)} for the results and {_gib(needed)} for the "
+            f"{jobs} shots on a grid of {grid} need {_gib(results)} for the results and {_gib(needed)} for the "
             f"gradient; {velocity.device} has {_gib(memory)}: use {advice}"
         )
 

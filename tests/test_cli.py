@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from small_data import SURVEY
+from PIL import Image
+from small_data import SHAPE, SURVEY, small_survey
 from small_run import stored_and_runs
 
+from seisfast import Every, simulate
 from seisfast.cli import VERBS, main
+from seisfast.cli.surveys import one_shot
 from seisfast.training import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -270,6 +274,41 @@ def test_feature_maps_by_receiver_group(folder: Path, tmp_path: Path, capsys: py
        "features")  # fmt: skip
 
 
+def test_a_wavefield_moves_or_stands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    survey = ["--survey", folder / "survey.json"]
+    command = ["plot", "wavefield", "--velocity", folder / "models.npy", *survey]
+    pictures: dict[str, list[object]] = {
+        "new/moves.gif": ["--every", 8, "--shot", 1, "--index", 4, "--fps", 25, "--title", "A", "--device", "cpu"],
+        "few.gif": ["--every", 20, "--perc", 95, "--cmap", "seismic"],
+        "stands.png": [],
+    }
+    for name, options in pictures.items():
+        assert ok(capsys, *command, *options, "--output", tmp_path / name) == f"{tmp_path / name}\n"
+    for name, frames, milliseconds in (("new/moves.gif", 5, 40), ("few.gif", 2, 80)):
+        with Image.open(tmp_path / name) as written:
+            assert (written.n_frames, written.info["duration"]) == (frames, milliseconds)
+    assert png(tmp_path / "stands.png")
+    if shutil.which("ffmpeg"):
+        ok(capsys, *command, "--every", 20, "--output", tmp_path / "moves.mp4")
+        assert (tmp_path / "moves.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_wavefield_of_one_shot_is_that_of_the_survey() -> None:
+    velocity = torch.full(SHAPE, 2500.0, dtype=torch.float64)
+    for changes in (
+        {},
+        {"wavelet": torch.stack([SURVEY.wavelet, 2 * SURVEY.wavelet])},
+        {"wavelet": torch.stack([SURVEY.wavelet, 2 * SURVEY.wavelet])[None, :, None]},
+        {"source_kind": [["dipole_x"], ["dipole_z"]], "receiver_mask": [[True] * 8, [False] * 8]},
+        {"source_kind": ["dipole_z"], "sources": [[1.5, 5.2], [2.0, 18.0]]},
+    ):
+        survey = small_survey(**changes)
+        _, fields = simulate(velocity, survey, snapshots=Every(13))
+        for shot in range(2):
+            _, alone = simulate(velocity, one_shot(survey, shot), snapshots=Every(13))
+            assert torch.equal(alone[0], fields[shot])
+
+
 def test_one_model_over_any_survey(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "d.npy"
     for name, shape in (("model", (2, 40, 8)), ("models", (5, 2, 40, 8))):
@@ -430,12 +469,51 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--data {f}/data --split some", "--split: not a valid value: some"),
         ("--data {f}/data --cmap nosuch", "no colour map 'nosuch'"),
     ],
+    "plot wavefield --output {t}/a.gif": [
+        ("", "--velocity is needed"),
+        ("--velocity {f}/model.npy", "--survey is needed"),
+        ("--velocity {f}/model.npy --records {f}/record.npy", "takes --velocity and --survey, not --records"),
+        ("--velocity {f}/model.npy --shots 1", "takes --velocity and --survey, not --shots"),
+        ("--checkpoint {f}/runs/seisinvnet", "--checkpoint belongs to the feature maps"),
+        ("--velocity {f}/nowhere.npy --survey seisinv", "--velocity: there is no file"),
+        ("--velocity {f}/holes.npy --survey seisinv", "velocity must be finite and positive, got nan"),
+        ("--velocity {f}/model.npy --survey kaggle", "--survey must be seisinv, openfwi"),
+    ],
+    "plot wavefield --velocity {f}/models.npy --survey {f}/survey.json --output {t}/a.gif": [
+        ("--index 5", "--index must lie between 0 and 4"),
+        ("--shot 2", "--shot must lie between 0 and 1, got 2"),
+        ("--shot -1", "--shot must lie between 0 and 1, got -1"),
+        ("--every 0", r"--every must lie between 1 and 39 \(of 40 samples\), got 0"),
+        ("--every 40", r"--every must lie between 1 and 39 \(of 40 samples\), got 40"),
+        ("--every some", "--every: not a valid value: some"),
+        ("--fps 0", r"--fps must lie in \(0, 50\], got 0"),
+        ("--fps 51", r"--fps must lie in \(0, 50\], got 51"),
+        ("--perc 0", r"--perc must lie in \(0, 100\], got 0"),
+        ("--cmap nosuch", "no colour map 'nosuch'"),
+        ("--device tpu", "tpu"),
+    ],
+    "plot wavefield --velocity {f}/model.npy --survey {f}/survey.json": [
+        ("", "--output is needed"),
+        ("--output {t}/a.avi", "must end in .gif, .mp4, .png, .pdf or .svg, got .*a.avi"),
+        ("--output {t}/a.png --fps 5", "--fps belongs to .gif and .mp4, --output is .*a.png"),
+    ],
     "plot --velocity {f}/model.npy": [
+        ("--output {t}/a.png --shot 1", "--shot belongs to the wavefield: seisfast plot wavefield"),
         ("--output {t}/a.png --checkpoint {f}/runs/seisinvnet", "--checkpoint belongs to the feature maps"),
         ("", "--output is needed"),
         ("--output {t}/a.gif", "must end in .png, .pdf or .svg"),
     ],
 }
+
+
+def test_a_video_needs_ffmpeg(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(mpl.rcParams, "animation.ffmpeg_path", "no-such-program")
+    arguments = ["plot", "wavefield", "--velocity", folder / "model.npy", "--survey", folder / "survey.json"]
+    assert main([*map(str, arguments), "--output", str(tmp_path / "a.mp4")]) == 2
+    assert "--output: .mp4 needs the program ffmpeg" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

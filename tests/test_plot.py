@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from small_data import SHAPE, SURVEY, small_survey
 
 from seisfast import Survey, plot
@@ -213,6 +214,67 @@ def test_feature_maps_without_a_survey_or_without_activation() -> None:
     assert plot.features(sensitivity(None, active=0)).axes[0].images[0].get_clim() == (0.0, 1.0)
 
 
+FIELDS = RNG.normal(size=(7, *SHAPE)) * np.array([0.0, 1.0, 9.0, 3.0, 2.0, 1.0, 0.01])[:, None, None]
+
+
+@pytest.mark.parametrize("survey", [SURVEY, None])
+def test_a_wavefield_moves_over_the_model_in_one_scale(survey: Survey | None, tmp_path: Path) -> None:
+    animation = plot.wavefield(
+        torch.from_numpy(FIELDS)[None], velocity=MODEL, survey=survey, shot=1, every=5, perc=90.0, fps=20, title="A"
+    )
+    (ax, bar) = pyplot.gcf().axes
+    model, wave = ax.images
+    seen = []
+
+    def look(k: int, _: int) -> None:
+        np.testing.assert_array_equal(wave.get_array(), FIELDS[k])
+        seen.append((ax.get_title("left"), ax.get_title("right"), wave.get_clim()))
+
+    animation.save(tmp_path / "wave.gif", writer="pillow", progress_callback=look)
+    limit = np.percentile(np.abs(FIELDS), 90.0)
+    time = "sample {}" if survey is None else "{} ms"
+    assert seen == [("A", time.format(5 * k), (-limit, limit)) for k in range(7)]
+    with Image.open(tmp_path / "wave.gif") as written:
+        assert (written.n_frames, written.info["duration"]) == (7, 50)
+    np.testing.assert_array_equal(model.get_array(), MODEL)
+    unit = "cells" if survey is None else "m"
+    assert (ax.get_xlabel(), ax.get_ylabel(), bar.get_ylabel()) == (
+        f"Distance ({unit})", f"Depth ({unit})", "Velocity (m/s)"
+    )  # fmt: skip
+    if survey is not None:
+        receivers, source = ax.collections
+        assert len(receivers.get_offsets()) == 8
+        np.testing.assert_array_equal(source.get_offsets(), [[180.0, 10.0]])
+
+
+def test_the_wave_is_clear_where_it_is_weak() -> None:
+    figure = plot.snapshots(FIELDS[2:3], velocity=MODEL, cmap="seismic")
+    colours = figure.axes[0].images[1].get_cmap()(np.linspace(0.0, 1.0, 9))
+    assert (np.diff(colours[:5, 3]) < 0).all()
+    np.testing.assert_allclose(colours[:, 3], colours[::-1, 3], atol=0.02)
+    assert colours[4, 3] < 0.02
+    np.testing.assert_allclose(colours[[0, -1]], mpl.colormaps["seismic"]([0.0, 1.0]))
+
+
+def test_frames_side_by_side_until_the_wave_has_left() -> None:
+    figure = plot.snapshots(FIELDS, velocity=MODEL, survey=SURVEY, every=5, perc=90.0, title="Shot")
+    panels = [ax for ax in figure.axes if ax.images and ax.get_title("right")]
+    assert [ax.get_title("right") for ax in panels] == ["5 ms", "10 ms", "15 ms", "20 ms", "25 ms"]
+    assert len({ax.images[1].get_clim() for ax in panels}) == 1
+    assert len({ax.images[0].get_clim() for ax in panels}) == 1
+    for ax, k in zip(panels, range(1, 6), strict=True):
+        np.testing.assert_array_equal(ax.images[1].get_array(), FIELDS[k])
+    flat = plot.snapshots(np.zeros((9, 4, 30)), velocity=np.full((4, 30), 2000.0))
+    assert flat.axes[0].images[0].get_clim() == (1900.0, 2100.0)
+    assert sum(bool(ax.images) for ax in flat.axes) == 6
+
+
+def test_receivers_of_the_shot_are_drawn() -> None:
+    mask = [[True] * 8, [True] * 3 + [False] * 5]
+    figure = plot.snapshots(FIELDS, velocity=MODEL, survey=small_survey(receiver_mask=mask), shot=1)
+    np.testing.assert_array_equal(figure.axes[0].collections[0].get_offsets()[:, 0], [0.0, 30.0, 60.0])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -234,6 +296,30 @@ def test_feature_maps_without_a_survey_or_without_activation() -> None:
         (lambda: plot.gathers(RECORDS[0]), r"records must be \[shots, time, receivers\]"),
         (lambda: plot.gathers(RECORDS, shots=[2]), "shots must lie between 0 and 1, got 2"),
         (lambda: plot.gathers(RECORDS, shots=[]), "shots must name at least one shot"),
+        (
+            lambda: plot.wavefield(FIELDS[0], velocity=MODEL),
+            r"fields must be \[snapshots, nz, nx\], got shape \[20, 24\]",
+        ),
+        (lambda: plot.wavefield(FIELDS * np.nan, velocity=MODEL), "fields must be finite"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL * np.inf), "velocity must be finite"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL[1:]), r"velocity's \[19, 24\] cells, got \[20, 24\]"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, fps=0), "fps must be positive and finite, got 0"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, every=0), "every must be an integer of at least 1, got 0"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, perc=0), r"perc must lie in \(0, 100\], got 0"),
+        (
+            lambda: plot.wavefield(FIELDS, velocity=MODEL, cmap="no"),
+            "cmap must be a colour map of matplotlib, got 'no'",
+        ),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, shot=-1), "shot must be an integer of at least 0, got -1"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, survey=SURVEY, shot=2), "between 0 and 1, got 2"),
+        (
+            lambda: plot.snapshots(FIELDS, velocity=MODEL, survey=SURVEY, every=7),
+            "40 samples, got 7 wavefields, one every 7",
+        ),
+        (
+            lambda: plot.snapshots(FIELDS[:, 1:], velocity=MODEL[1:], survey=SURVEY),
+            "velocity must have the survey's 20 x 24 cells",
+        ),
         (lambda: plot.losses("somewhere", against="steps"), 'against must be "epoch" or "minutes"'),
     ],
 )

@@ -1,4 +1,4 @@
-"""Draw a velocity model, shot gathers, the loss curves of runs, or the feature maps of a SeisInvNet."""
+"""Draw a velocity model, shot gathers, a wavefield, the loss curves of runs, or the feature maps of a SeisInvNet."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from seisfast.cli import plot_wavefield
 from seisfast.cli.files import draw_without_window, figure_of, load_array, load_models, pick
-from seisfast.cli.surveys import named_survey
-from seisfast.survey import Survey
+from seisfast.cli.surveys import found_survey
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,20 +21,24 @@ DESCRIPTION = (
     "Draw one picture: a velocity model (--velocity), the model beside predictions of it and their errors "
     "(with --predicted), vertical profiles (with --predicted and --profiles), shot gathers (--records), or "
     "the loss curves of runs (--runs). 'seisfast plot features --checkpoint RUN --data FOLDER' draws the mean feature "
-    "map of each receiver group of a trained SeisInvNet and prints where in the model it is active."
+    "map of each receiver group of a trained SeisInvNet and prints where in the model it is active. 'seisfast plot "
+    "wavefield --velocity MODEL --survey SURVEY' simulates a shot and draws its wavefield over the model: an animation "
+    "(.gif, .mp4), or six of its frames (.png, .pdf, .svg)."
 )
 
 FEATURE_MODELS = 100
 INPUTS = ("velocity", "records", "runs")
-OTHERS = (
-    "predicted",
-    "profiles",
-    "index",
-    "shots",
-    "spacing",
-    "survey",
-    "perc",
-)  # options of other pictures, with no default
+STILL = (".png", ".pdf", ".svg")
+OWN = {
+    "features": ("feature maps", ("checkpoint", "data", "split", "count")),
+    "wavefield": ("wavefield", ("shot", "every", "fps")),
+}
+# Words, what they take, and the options of other pictures, with no default, that they do not.
+REFUSED = {
+    "features": ("--checkpoint and --data", (*INPUTS, "predicted", "profiles", "index", "shots", "spacing", "survey",
+                                             "perc")),
+    "wavefield": ("--velocity and --survey", ("records", "runs", "predicted", "profiles", "shots", "spacing")),
+}  # fmt: skip
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,13 +46,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "what",
         type=str,
-        choices=["features"],
+        choices=["features", "wavefield"],
         nargs="?",
         default=None,
-        metavar="features",
-        help="feature maps of the --checkpoint for records of --data, by receiver group",
+        metavar="features|wavefield",
+        help="feature maps of the --checkpoint for records of --data, by receiver group; wavefield of a shot over the "
+        "--velocity model",
     )
-    parser.add_argument("--output", type=str | None, default=None, help="picture to write: .png, .pdf or .svg")
+    parser.add_argument(
+        "--output", type=str | None, default=None, help="picture to write: .png, .pdf or .svg; wavefield: .gif or .mp4"
+    )
     parser.add_argument("--velocity", type=str | None, default=None, help=".npy file of models, m/s")
     parser.add_argument("--predicted", type=str, nargs="+", default=None, help=".npy files of predictions")
     parser.add_argument("--profiles", action="store_true", help="vertical profiles instead of maps")
@@ -68,7 +75,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--perc",
         type=float | None,
         default=None,
-        help="gathers: clip at this percentile of |amplitude|; 98 when left out",
+        help="gathers, wavefield: clip at this percentile of |amplitude|; 98 when left out",
+    )
+    parser.add_argument("--shot", type=int | None, default=None, help="wavefield: which shot; 0 when left out")
+    parser.add_argument(
+        "--every",
+        type=int | None,
+        default=None,
+        help="wavefield: samples from frame to frame; when left out, as many as make some 50 frames",
+    )
+    parser.add_argument(
+        "--fps", type=float | None, default=None, help="wavefield: frames per second; 12.5 when left out"
     )
     parser.add_argument("--title", type=str | None, default=None, help="text above the picture")
     parser.add_argument(
@@ -90,45 +107,58 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"features: mean of so many models, the first ones; up to {FEATURE_MODELS} when left out",
     )
     parser.add_argument("--batch_size", type=int, default=16, help="features: models that pass the network at a time")
-    parser.add_argument("--device", type=str, default="auto", help="features: auto, cpu or cuda")
+    parser.add_argument("--device", type=str, default="auto", help="features, wavefield: auto, cpu or cuda")
 
 
 def run(options: Namespace) -> None:
     """Draws and writes the picture."""
     chosen = [name for name in INPUTS if options[name] is not None]
+    _check_belonging(options)
     if options.what is not None:
-        _check_features(options, chosen)
         chosen = [options.what]
     elif len(chosen) != 1:
-        raise ValueError("give one of --velocity, --records and --runs, or the word features first")
-    else:
-        _check_others(options)
+        raise ValueError("give one of --velocity, --records and --runs, or the word features or wavefield first")
+    draw = {
+        "velocity": _velocity, "records": _records, "runs": _runs, "features": _features,
+        "wavefield": plot_wavefield.draw,
+    }[chosen[0]]  # fmt: skip
     if options.output is None:
         raise ValueError("--output is needed: the picture to write")
-    if Path(options.output).suffix not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"--output: the name must end in .png, .pdf or .svg, got {options.output}")
+    suffixes = (*plot_wavefield.MOVING, *STILL) if options.what == "wavefield" else STILL
+    if Path(options.output).suffix not in suffixes:
+        raise ValueError(
+            f"--output: the name must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}, got {options.output}"
+        )
     draw_without_window()
-    draw = {"velocity": _velocity, "records": _records, "runs": _runs, "features": _features}[chosen[0]]
-    figure = draw(options)
+    from matplotlib.figure import Figure
+
+    drawn = draw(options)
     Path(options.output).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=150)
+    if isinstance(drawn, Figure):
+        drawn.savefig(options.output, dpi=150)
+    else:
+        plot_wavefield.save(drawn, options)
     print(options.output)
 
 
-def _check_others(options: Namespace) -> None:
-    for name in ("checkpoint", "data", "split", "count"):
-        if options[name] is not None:
-            raise ValueError(f"--{name} belongs to the feature maps: seisfast plot features --{name} ...")
+def _check_belonging(options: Namespace) -> None:
+    """Whether every option that is given belongs to the picture."""
+    for word, (picture, names) in OWN.items():
+        for name in names:
+            if options.what != word and options[name] is not None:
+                raise ValueError(f"--{name} belongs to the {picture}: seisfast plot {word} --{name} ...")
+    if options.what is not None:
+        takes, names = REFUSED[options.what]
+        for name in names:
+            if options[name] is not None and options[name] is not False:
+                raise ValueError(f"plot {options.what} takes {takes}, not --{name}")
     if options.predicted is not None and options.velocity is None:
         raise ValueError("--predicted needs --velocity, the true model")
     if options.profiles and options.predicted is None:
         raise ValueError("--profiles needs --predicted")
 
 
-def _check_features(options: Namespace, inputs: list[str]) -> None:
-    others = [*inputs, *(name for name in OTHERS if options[name] is not None and options[name] is not False)]
-    if others:
-        raise ValueError(f"plot features takes --checkpoint and --data, not --{others[0]}")
+def _check_features(options: Namespace) -> None:
     for name in ("checkpoint", "data"):
         if options[name] is None:
             raise ValueError(f"--{name} is needed")
@@ -141,7 +171,7 @@ def _velocity(options: Namespace) -> Figure:
     from seisfast import plot
 
     model = pick("--velocity", load_models("--velocity", options.velocity), options.index or 0, 2)
-    survey = _survey(options, (model.shape[0], model.shape[1]))
+    survey = found_survey(options.survey, (model.shape[0], model.shape[1]))
     spacing = survey.spacing if options.spacing is None and survey is not None else options.spacing
     cmap = options.cmap or "viridis"
     if options.predicted is None:
@@ -167,7 +197,7 @@ def _records(options: Namespace) -> Figure:
     one = pick("--records", records, options.index or 0, 3)
     return plot.gathers(
         one,
-        survey=_survey(options, (70, one.shape[-1]) if options.survey == "openfwi" else (100, 100)),
+        survey=found_survey(options.survey, (70, one.shape[-1]) if options.survey == "openfwi" else (100, 100)),
         shots=options.shots,
         perc=98.0 if options.perc is None else options.perc,
         cmap=options.cmap or "gray",
@@ -191,6 +221,7 @@ def _features(options: Namespace) -> Figure:
 
     from seisfast import plot, prediction, sensitivity
 
+    _check_features(options)
     cmap = options.cmap or "viridis"
     if cmap not in matplotlib.colormaps:
         raise ValueError(f"--cmap: matplotlib has no colour map {cmap!r}")
@@ -229,17 +260,3 @@ def _count(options: Namespace, available: int, place: str) -> int:
     if count > available:
         raise ValueError(f"--count must be at most the {available} models of {place}, got {count}")
     return count
-
-
-def _survey(options: Namespace, shape: tuple[int, int]) -> Survey | None:
-    """The survey of --survey: a preset, a .json file, or that of a data set folder."""
-    if options.survey is None:
-        return None
-    if not Path(options.survey).is_dir():
-        return named_survey(options.survey, shape)
-    from seisfast.data import StoredDataset
-
-    survey = StoredDataset(options.survey).survey
-    if survey is None:
-        raise ValueError(f"--survey: {options.survey} does not say what survey it was made with")
-    return survey

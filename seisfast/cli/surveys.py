@@ -106,6 +106,37 @@ def named_survey(
     return _file_survey(Path(name), frequency)
 
 
+def found_survey(name: str | None, shape: tuple[int, int]) -> Survey | None:
+    """The survey that a picture is drawn with: a preset, that of a .json file or of a data set folder, or none.
+
+    Raises:
+        FileNotFoundError: no such survey file.
+        ValueError: a name that is none of these, or a folder that does not say what survey it was made with.
+    """
+    if name is None:
+        return None
+    if not Path(name).is_dir():
+        return named_survey(name, shape)
+    from seisfast.data import StoredDataset
+
+    survey = StoredDataset(name).survey
+    if survey is None:
+        raise ValueError(f"--survey: {name} does not say what survey it was made with")
+    return survey
+
+
+def one_shot(survey: Survey, shot: int) -> Survey:
+    """The survey with the sources of one shot alone, and a receiver at the first of them."""
+    fired, wavelet, kind = survey.sources[shot : shot + 1], survey.wavelet, survey.source_kind
+    if wavelet.dim() > 1:  # [shots, ...] or [models, shots, ...]
+        wavelet = wavelet.narrow(wavelet.dim() // 4, shot, 1)
+    return Survey(
+        shape=survey.shape, spacing=survey.spacing, dt=survey.dt, nt=survey.nt, sources=fired, receivers=fired[:, :1],
+        wavelet=wavelet, order=survey.order, boundary=survey.boundary,
+        source_kind=kind if isinstance(kind, str) or isinstance(kind[0], str) else kind[shot],
+    )  # fmt: skip
+
+
 def _file_survey(file: Path, frequency: float | None) -> Survey:
     if not file.is_file():
         raise FileNotFoundError(f"--survey: there is no file {file}")

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def model_bar(doing: str, count: int, ready: int = 0, *, shown: bool = True) -> Iterator[Callable[[int], object]]:
+def model_bar(
+    doing: str, count: int, ready: int = 0, *, shown: bool = True, unit: str = "models"
+) -> Iterator[Callable[[int], object]]:
     """A progress bar over models on a terminal, yielding what moves it on; nothing when tqdm is not installed.
 
     Args:
@@ -15,6 +17,7 @@ def model_bar(doing: str, count: int, ready: int = 0, *, shown: bool = True) -> 
         count: All models.
         ready: Models that were ready before.
         shown: False shows nothing.
+        unit: What is counted instead of models.
     """
     if not shown:
         yield int
@@ -24,5 +27,5 @@ def model_bar(doing: str, count: int, ready: int = 0, *, shown: bool = True) -> 
     except ImportError:
         yield int
         return
-    with tqdm(total=count, initial=ready, unit=" models", desc=doing, dynamic_ncols=True, disable=None) as bar:
+    with tqdm(total=count, initial=ready, unit=f" {unit}", desc=doing, dynamic_ncols=True, disable=None) as bar:
         yield bar.update

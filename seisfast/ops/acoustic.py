@@ -40,6 +40,7 @@ class Scheme:
     memory: int = 0  # bytes of work memory on CUDA: shots run in groups that fit; 0: all at once
     snapshot: int = 0  # the field after every so-manieth step is an output; 0: of none
     first_snapshot: int = 0  # the first of these steps
+    at_once: int = 0  # shots of a call of the operators, where a callback sees their fields; 0: all
 
     def arguments(self) -> tuple[list[float], list[int], list[int]]:
         """(scheme, layout, storage) lists of the operators' schema."""

@@ -10,5 +10,6 @@ from seisfast.plot.curves import losses
 from seisfast.plot.features import features
 from seisfast.plot.models import comparison, profiles, velocity
 from seisfast.plot.records import gather, gathers
+from seisfast.plot.wavefield import snapshots, wavefield
 
-__all__ = ["comparison", "features", "gather", "gathers", "losses", "profiles", "velocity"]
+__all__ = ["comparison", "features", "gather", "gathers", "losses", "profiles", "snapshots", "velocity", "wavefield"]

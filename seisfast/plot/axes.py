@@ -1,4 +1,4 @@
-"""What all figures share: new axes, checks of what is drawn, metres."""
+"""What all figures share: new axes, checks of what is drawn, metres, where colours end."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ def cell_size(spacing: Spacing) -> tuple[float, float, str]:
     if not (math.isfinite(dz) and math.isfinite(dx) and dz > 0 and dx > 0):
         raise ValueError(f"spacing must be positive metres, got {spacing}")
     return dz, dx, "m"
+
+
+def clip(values: Array, perc: float) -> float:
+    """Where colours symmetric about zero end: this percentile of the absolute amplitude, one where all is zero."""
+    if not 0 < perc <= 100:
+        raise ValueError(f"perc must lie in (0, 100], got {perc}")
+    amplitude = np.abs(values)
+    return float(np.percentile(amplitude, perc)) or float(amplitude.max()) or 1.0

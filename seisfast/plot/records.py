@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisfast.plot.axes import Array, as_array, new_axes
+from seisfast.plot.axes import as_array, clip, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def gather(
             f"record must have the survey's [time, receivers] = [{survey.nt}, {survey.receivers_per_shot}], "
             f"got {list(values.shape)}"
         )
-    limit = _clip(values, perc) if limit is None else limit
+    limit = clip(values, perc) if limit is None else limit
     ax = new_axes((4.0, 5.0)) if ax is None else ax
     dt, time_unit = (1.0, "sample") if survey is None else (survey.dt, "s")
     first, step, unit = _receiver_axis(survey, shot)
@@ -97,7 +97,7 @@ def gathers(
     for shot in shots:
         if not 0 <= shot < count:
             raise ValueError(f"shots must lie between 0 and {count - 1}, got {shot}")
-    limit = _clip(values[list(shots)], perc)
+    limit = clip(values[list(shots)], perc)
     figure, grid = pyplot.subplots(
         1, len(shots), figsize=(2.2 * len(shots) + 0.8, 4.4), layout="constrained", sharey=True, squeeze=False
     )
@@ -110,13 +110,6 @@ def gathers(
     if title is not None:
         figure.suptitle(title)
     return figure
-
-
-def _clip(values: Array, perc: float) -> float:
-    if not 0 < perc <= 100:
-        raise ValueError(f"perc must lie in (0, 100], got {perc}")
-    amplitude = np.abs(values)
-    return float(np.percentile(amplitude, perc)) or float(amplitude.max()) or 1.0
 
 
 def _receiver_axis(survey: Survey | None, shot: int) -> tuple[float, float, str]:

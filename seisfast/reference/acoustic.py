@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def simulate(
     velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto", substeps: int | str = 1,
-    snapshots: Every | None = None,
+    snapshots: Every[Any] | None = None,
 ) -> Any:  # noqa: ANN401 - a tensor, or two  # fmt: skip
     """Records of a survey over velocity models: the twin of `seisfast.simulate`, without its checks.
 
@@ -31,11 +31,11 @@ def simulate(
         storage: ignored; autograd keeps everything.
         engine: ignored.
         substeps: steps per sample, or "auto".
-        snapshots: samples whose wavefields are returned as well.
+        snapshots: samples whose wavefields are returned as well, or shown to a callback.
 
     Returns:
         `[shots, time, receivers]` or `[models, shots, time, receivers]`, in the dtype of the velocity; with `snapshots`
-        a pair, the second `[shots, snapshots, nz, nx]` or `[models, shots, snapshots, nz, nx]`.
+        that have no callback a pair, the second `[shots, snapshots, nz, nx]` or `[models, shots, snapshots, nz, nx]`.
     """
     del storage, engine
     batched = velocity if velocity.dim() == 3 else velocity[None]
@@ -59,7 +59,13 @@ def simulate(
     every = torch.cartesian_prod(torch.arange(nz), torch.arange(nx)).to(sources)[None]
     first = 0 if steps == 1 else steps * (1 + REACH) - 1
     shown = propagate(batched, wavelet, fine, sources, every)[:, :, first :: steps * snapshots.samples]
-    return given(data), given(shown[:, :, : snapshots.count(survey.nt)].unflatten(-1, (nz, nx)).detach())
+    shown = shown[:, :, : snapshots.count(survey.nt)].unflatten(-1, (nz, nx)).detach()
+    if snapshots.callback is None:
+        return given(data), given(shown)
+    for model, shots in enumerate(shown):
+        for shot, fields in enumerate(shots):
+            snapshots.callback(model, shot, fields.to(velocity.dtype))
+    return given(data)
 
 
 def expand_wavelet(survey: Survey, velocity: Tensor, weights: Tensor | None = None) -> Tensor:
