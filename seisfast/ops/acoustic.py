@@ -272,7 +272,7 @@ def _run(
         _native.acoustic_run(params, dtype, task, torch.get_num_threads(), 0)
         return
     with torch.cuda.device(velocity.device):
-        found = _native.acoustic_plan(params, dtype, task == "adjoint", plan.engine)
+        found = _native.acoustic_plan(params, dtype, task, plan.engine)
         warn_of_fallback(plan.engine, found, velocity.dtype)
         jobs, per_job = models * shots, int(found["workspace"])
         group = jobs_at_once(plan.memory, jobs, per_job * velocity.element_size())
@@ -327,7 +327,7 @@ _warned: set[str] = set()
 
 def warn_of_fallback(wanted: str, found: dict[str, Any], dtype: torch.dtype) -> None:
     """One warning per reason when an engine that was asked for, or any fast one in float32, does not fit."""
-    if found["engine"] != "plain" or wanted == "plain" or (wanted == "auto" and dtype == torch.float64):
+    if found["engine"] != "plain" or not found["reason"] or (wanted == "auto" and dtype == torch.float64):
         return
     if found["reason"] not in _warned:
         _warned.add(found["reason"])
