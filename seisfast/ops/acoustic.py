@@ -213,7 +213,7 @@ def _curvature_fake(
     return velocity.new_empty(velocity.shape), velocity.new_empty(wavelet.shape)
 
 
-@torch.library.impl("seisfast::acoustic_born", "cpu", lib=_library)
+@torch.library.impl("seisfast::acoustic_born", ("cpu", "cuda"), lib=_library)
 def _born(
     velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor, sources: Tensor, receivers: Tensor,
     profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
@@ -226,7 +226,7 @@ def _born(
     return data
 
 
-@torch.library.impl("seisfast::acoustic_curvature", "cpu", lib=_library)
+@torch.library.impl("seisfast::acoustic_curvature", ("cpu", "cuda"), lib=_library)
 def _curvature(
     grad_data: Tensor, grad_data_t: Tensor, velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor,
     sources: Tensor, receivers: Tensor, profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
