@@ -48,7 +48,7 @@ stage_test() {
 assert torch.cuda.is_available() and _native.build_info()["cuda"], "no GPU, or an extension without CUDA"'
     for files in "tests/test_gpu_features.py tests/test_gpu_features_norm.py" \
         "tests/test_gpu_features_routing.py tests/test_gpu_features_network.py tests/test_gpu_training.py" \
-        "tests/test_gpu.py tests/test_gpu_engines.py"; do
+        "tests/test_gpu.py tests/test_gpu_engines.py tests/test_gpu_derivatives.py"; do
         code=0
         # shellcheck disable=SC2086  # a list of files
         timeout "$(left)" "$python" -m pytest -q -m gpu -p no:cacheprovider --durations=5 --tb=short --maxfail=40 \

@@ -30,20 +30,22 @@ def acoustic_run(params: dict[str, Any], dtype: str, task: str, threads: int, st
 
 
 def acoustic_plan(
-    params: dict[str, Any], dtype: str, adjoint: bool, engine: str, chip: dict[str, int] | None = None
+    params: dict[str, Any], dtype: str, task: str, engine: str, chip: dict[str, int] | None = None
 ) -> dict[str, Any]:
     """The CUDA engine that a run gets on the current device, or on a `chip` of `engines.CHIPS`.
 
+    "born" and "curvature" have only the plain one.
+
     Returns:
-        `engine`, `reason` (why no faster one, or not the one asked for), `blocks` (z, x), `rows` and `columns` of a
-        block, `steps` per launch, `shared` bytes of a block, `workspace` elements per job, and the `tiling` for
-        `acoustic_run`.
+        `engine`, `reason` (why no faster one, or not the one asked for; "" for these two), `blocks` (z, x), `rows` and
+        `columns` of a block, `steps` per launch, `shared` bytes of a block, `workspace` elements per job, and the
+        `tiling` for `acoustic_run`.
 
     Raises:
-        ValueError: an engine that does not exist.
+        ValueError: an engine or a task that does not exist.
         RuntimeError: no `chip`, in a build without CUDA or without a device.
     """
-    return dict(_C.acoustic_plan(params=params, dtype=dtype, adjoint=adjoint, engine=engine, chip=chip))
+    return dict(_C.acoustic_plan(params=params, dtype=dtype, task=task, engine=engine, chip=chip))
 
 
 def embedding_run(

@@ -79,7 +79,7 @@ def planned_engine(
     )  # fmt: skip
     per_shot, heard = (survey.cells(name, shape, torch.device("cpu"), dtype)[0].shape[1] for name in KINDS)
     numbers = describe_run(scheme, shape, 1, survey.shots, per_shot, heard, survey.nt)
-    return _native.acoustic_plan(numbers, dtype_name(dtype), adjoint, engine, chip)
+    return _native.acoustic_plan(numbers, dtype_name(dtype), "adjoint" if adjoint else "forward", engine, chip)
 
 
 def describe_engine(shape: tuple[int, int], boundary: Boundary | None = None, order: int = 4) -> str:

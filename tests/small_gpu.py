@@ -34,7 +34,7 @@ class Launch(NamedTuple):
     """One range of shots handed to the extension for a CUDA device."""
 
     engine: str
-    adjoint: bool
+    task: str
     first: int
     count: int
 
@@ -47,7 +47,7 @@ def launches() -> Iterator[list[Launch]]:
 
     def watched(params: dict[str, Any], dtype: str, task: str, threads: int, stream: int) -> None:
         if params["cuda"]:
-            seen.append(Launch(ENGINES[params["tiling"][0]], task == "adjoint", params["first"], params["count"]))
+            seen.append(Launch(ENGINES[params["tiling"][0]], task, params["first"], params["count"]))
         run(params, dtype, task, threads, stream)
 
     with mock.patch.object(_native, "acoustic_run", watched):

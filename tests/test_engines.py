@@ -13,7 +13,7 @@ import torch
 from small_survey import relative, small_survey, small_velocity
 
 import seisfast as sf
-from seisfast import propagator, storage
+from seisfast import _native, propagator, storage
 from seisfast.engines import CHIPS, describe_engine, planned_engine
 from seisfast.ops import acoustic
 from seisfast.ops.acoustic import jobs_at_once
@@ -146,6 +146,17 @@ def test_description_names_engines_and_blocks() -> None:
     assert "cluster: this chip has no clusters" in text
 
 
+@pytest.mark.parametrize("engine", acoustic.CUDA_ENGINES)
+@pytest.mark.parametrize("task", ["born", "curvature"])
+def test_tangents_run_on_plain_whatever_was_asked_for(task: str, engine: str) -> None:
+    velocity, survey = small_velocity(2, 14, 17), small_survey()
+    scheme = storage.planned_scheme(velocity, survey, sf.Storage())
+    numbers = acoustic.describe_run(scheme, (14, 17), 2, survey.shots, 2, 5, survey.nt)
+    found = _native.acoustic_plan(numbers, "float32", task, engine, H200)
+    assert (found["engine"], found["reason"]) == ("plain", "")
+    assert found["workspace"] > 2 * _native.acoustic_plan(numbers, "float32", "forward", "plain", H200)["workspace"]
+
+
 def test_one_warning_per_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acoustic, "_warned", set())
     found = {"engine": "plain", "reason": "resident: too large"}
@@ -154,7 +165,7 @@ def test_one_warning_per_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         acoustic.warn_of_fallback("auto", found, torch.float32)  # said already
-        acoustic.warn_of_fallback("plain", {**found, "reason": "a"}, torch.float32)  # asked for
+        acoustic.warn_of_fallback("plain", {**found, "reason": ""}, torch.float32)  # asked for, or the only one
         acoustic.warn_of_fallback("auto", {**found, "reason": "b"}, torch.float64)  # documented
         acoustic.warn_of_fallback("auto", {"engine": "tiled", "reason": "c"}, torch.float32)
     with pytest.warns(UserWarning, match="too small"):

@@ -202,7 +202,7 @@ def test_auto_takes_the_engine_made_for_the_grid(engine: str) -> None:
     for storage in STORAGES.values():
         with launches() as seen:
             sf.simulate(velocity, survey, storage=storage).square().sum().backward()
-        assert {(launch.engine, launch.adjoint) for launch in seen} == {(engine, False), (engine, True)}
+        assert {launch[:2] for launch in seen} == {(engine, "forward"), (engine, "adjoint")}
 
 
 @pytest.mark.parametrize("storage", ["all", "checkpoint", "every", "half"])
@@ -269,7 +269,7 @@ def test_groups_of_shots_that_fit_the_memory(engine: str, storage: str) -> None:
             little = sf.Storage(kept.mode, kept.every, kept.dtype, memory)
             found = run(engine, survey, velocity, little)
         assert_equal(found, expected)
-        adjoint = [launch for launch in seen if launch.adjoint]
+        adjoint = [launch for launch in seen if launch.task == "adjoint"]
         assert [launch.first for launch in adjoint] == list(range(0, 6, most))
         assert [launch.count for launch in adjoint] == [min(most, 6 - first) for first in range(0, 6, most)]
 
@@ -288,7 +288,7 @@ def work(engine: str, survey: sf.Survey, velocity: Tensor, storage: sf.Storage) 
     scheme = acoustic_scheme(survey, velocity, storage)
     shape = (velocity.shape[1], velocity.shape[2])
     numbers = acoustic.describe_run(scheme, shape, 2, 3, 2, 5, survey.nt)
-    return 4 * int(_native.acousticplanned_scheme(numbers, "float32", True, engine)["workspace"])
+    return 4 * int(_native.acoustic_plan(numbers, "float32", "adjoint", engine)["workspace"])
 
 
 # -- transposed --------------------------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ bool cuda_accepts(const Acoustic<T>& p, const Tiling& tiling, bool adjoint) {
 }
 
 template <class T>
-void cuda_run(const Acoustic<T>& p, const Tiling& tiling, bool adjoint, void* stream) {
-  if (tiling.engine == Engine::plain) return launch_plain(p, adjoint, stream);
+void cuda_run(const Acoustic<T>& p, const Tiling& tiling, Task task, void* stream) {
+  if (tiling.engine == Engine::plain) return launch_plain(p, task, stream);
+  const bool adjoint = task == Task::adjoint;
   const Launcher<T> launch{{static_cast<cudaStream_t>(stream)}};
   onchip::Run<T, Launcher<T>> run(p, tiling, adjoint, launch);
   adjoint ? run.adjoint() : run.forward();
@@ -34,7 +35,7 @@ void cuda_run(const Acoustic<T>& p, const Tiling& tiling, bool adjoint, void* st
 
 template bool cuda_accepts(const Acoustic<float>&, const Tiling&, bool);
 template bool cuda_accepts(const Acoustic<double>&, const Tiling&, bool);
-template void cuda_run(const Acoustic<float>&, const Tiling&, bool, void*);
-template void cuda_run(const Acoustic<double>&, const Tiling&, bool, void*);
+template void cuda_run(const Acoustic<float>&, const Tiling&, Task, void*);
+template void cuda_run(const Acoustic<double>&, const Tiling&, Task, void*);
 
 }  // namespace seisfast

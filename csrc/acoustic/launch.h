@@ -6,7 +6,7 @@ namespace seisfast {
 
 // All phases of all steps.
 template <class T>
-void launch_plain(const Acoustic<T>& p, bool adjoint, void* stream);
+void launch_plain(const Acoustic<T>& p, Task task, void* stream);
 
 // Launch a chunk on `stream` (a cudaStream_t): every block on its own (resident, tiled), or as clusters.
 template <class T>

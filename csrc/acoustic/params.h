@@ -13,6 +13,7 @@ constexpr int64_t align4(int64_t elements) { return (elements + 3) / 4 * 4; }
 // What a run computes: records; their transpose; their derivative along tangents of velocity and wavelet (Born
 // modelling); the derivative of the transpose along tangents of all it depends on (Hessian-vector products).
 enum class Task : int { forward = 0, adjoint = 1, born = 2, curvature = 3 };
+constexpr bool has_tangents(Task task) { return task == Task::born || task == Task::curvature; }
 
 enum class Keep : int { nothing = 0, steps = 1, checkpoints = 2 };
 

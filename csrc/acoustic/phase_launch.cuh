@@ -7,12 +7,13 @@
 namespace seisfast {
 
 constexpr int kPhaseThreads = 256;
+constexpr int kPhaseBlocks = 3;  // of a processor at once, so that a phase takes at most 80 registers
 
 // Jobs are spread over the second dimension of the grid, which is short: a block takes every gridDim.y-th one.
 constexpr int kMostRows = 65535;
 
 template <class Phase>
-__global__ void __launch_bounds__(kPhaseThreads) run_phase(Phase phase, int count, int first, int jobs) {
+__global__ void __launch_bounds__(kPhaseThreads, kPhaseBlocks) run_phase(Phase phase, int count, int first, int jobs) {
   const int i = int(blockIdx.x) * kPhaseThreads + int(threadIdx.x);
   if (i >= count) return;
   for (int job = int(blockIdx.y); job < jobs; job += int(gridDim.y)) phase(i, first + job);

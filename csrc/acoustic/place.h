@@ -53,14 +53,24 @@ struct Place {
     return !p.sponge && ((g.left && ix < g.left + p.reach()) || (g.right && ix >= g.nx_p() - g.right - p.reach()));
   }
 
-  SEISFAST_HD T strength_at(int job, int iz, int ix) const {
+  // The velocity of a cell, among those of all models.
+  SEISFAST_HD int64_t model_cell(int job, int iz, int ix) const {
     const Grid& g = p.grid;
-    const T* v = p.velocity + int64_t(job / p.shots) * g.nz * g.nx;
-    if (p.free_surface && iz == 0) return T(0);
-    return strength(v[int64_t(clamp_index(iz - g.top, g.nz)) * g.nx + clamp_index(ix - g.left, g.nx)], p.dt);
+    return (int64_t(job / p.shots) * g.nz + clamp_index(iz - g.top, g.nz)) * g.nx + clamp_index(ix - g.left, g.nx);
+  }
+  SEISFAST_HD T strength_at(int job, int iz, int ix) const {
+    return p.free_surface && iz == 0 ? T(0) : strength(p.velocity[model_cell(job, iz, ix)], p.dt);
   }
   SEISFAST_HD T strength_of(int job, const int32_t* at) const {
     return strength_at(job, at[0] + p.grid.top, at[1] + p.grid.left);
+  }
+  // Their derivatives along the tangent of the velocity.
+  SEISFAST_HD T strength_tangent_at(int job, int iz, int ix) const {
+    const int64_t at = model_cell(job, iz, ix);
+    return p.free_surface && iz == 0 ? T(0) : strength_tangent(p.velocity[at], p.velocity_t[at], p.dt);
+  }
+  SEISFAST_HD T strength_tangent_of(int job, const int32_t* at) const {
+    return strength_tangent_at(job, at[0] + p.grid.top, at[1] + p.grid.left);
   }
   SEISFAST_HD T base(int iz, int ix) const {
     return sponge_base(p.grid, p.profile[iz], p.profile[p.grid.nz_p() + ix], ix);
@@ -79,6 +89,7 @@ struct Place {
   SEISFAST_HD T pulse(int job, int s, int n) const {
     return p.wavelet[job / p.shots * p.wavelet_model + job % p.shots * p.wavelet_shot + s * p.wavelet_source + n];
   }
+  SEISFAST_HD T pulse_t(int job, int s, int n) const { return p.wavelet_t[(int64_t(job) * p.per_shot + s) * p.nt + n]; }
 
   SEISFAST_HD int64_t kept_index(int job, int n, int channel) const {
     return (int64_t(job) * p.kept_steps() + n / p.every) * p.channels() + channel;

@@ -7,11 +7,11 @@
 namespace seisfast {
 
 template <class T>
-void launch_plain(const Acoustic<T>& p, bool adjoint, void* stream) {
-  plain::run(p, adjoint, PhaseLauncher{static_cast<cudaStream_t>(stream)});
+void launch_plain(const Acoustic<T>& p, Task task, void* stream) {
+  plain::run(p, task, PhaseLauncher{static_cast<cudaStream_t>(stream)});
 }
 
-template void launch_plain(const Acoustic<float>&, bool, void*);
-template void launch_plain(const Acoustic<double>&, bool, void*);
+template void launch_plain(const Acoustic<float>&, Task, void*);
+template void launch_plain(const Acoustic<double>&, Task, void*);
 
 }  // namespace seisfast

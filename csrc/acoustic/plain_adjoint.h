@@ -7,37 +7,44 @@ namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 namespace plain {
 
-// Residual of sample n; where a cell holds several receivers one thread adds them in order.
+// Residual of sample n: C g, to the tangent C g' + C' g. Where a cell holds several receivers one thread adds them in
+// order.
 template <class T>
 struct Residual : Phase<T> {
   SEISFAST_HD void operator()(int i, int job) const {
     const Acoustic<T>& p = this->p;
     const Fields<T> f = this->at(job);
-    const T* residual = p.grad_data + (int64_t(job) * p.nt + this->n) * p.receivers;
+    const int64_t first = (int64_t(job) * p.nt + this->n) * p.receivers;
     const int end = p.receivers_repeat ? p.receivers : i + 1;
     for (int r = i; r < end; ++r) {
-      T& at = f.mu[this->cell(this->receiver(job, r))];
-      at = fma(this->strength_of(job, this->receiver(job, r)), residual[r], at);
+      const int32_t* receiver = this->receiver(job, r);
+      T& at = f.mu[this->cell(receiver)];
+      const T residual = p.grad_data[first + r];
+      at = fma(this->strength_of(job, receiver), this->tangent ? p.grad_data_t[first + r] : residual, at);
+      if (this->tangent) at = fma(this->strength_tangent_of(job, receiver), residual, at);
     }
   }
 };
 
+// The tangent comes after the first wave and leaves its own gradient of the wavelet.
 template <class T>
 struct SourceGradient : Phase<T> {
   SEISFAST_HD void operator()(int s, int job) const {
     const Acoustic<T>& p = this->p;
     const Fields<T> f = this->at(job);
-    const T at_source = f.mu[this->cell(this->source(job, s))];
+    const int64_t cell = this->cell(this->source(job, s));
+    const T at_source = f.mu[cell];
     p.grad_wavelet[(int64_t(job) * p.per_shot + s) * p.nt + this->n] = at_source;
-    f.sums.sources[s] = fma(this->pulse(job, s, this->n), at_source, f.sums.sources[s]);
+    T sum = fma(this->pulse(job, s, this->n), at_source, f.sums.sources[s]);
+    if (this->tangent) sum = fma(this->pulse_t(job, s, this->n), this->first_wave(job).mu[cell], sum);
+    f.sums.sources[s] = sum;
   }
 };
 
-// The correlation with what the forward run kept, and t of the strips.
+// The correlation with what was kept of the first wave, and t of the strips.
 template <class T>
 struct Image : Phase<T> {
   bool kept;
-  bool from_segment;
 
   SEISFAST_HD void operator()(int i, int job) const {
     const Acoustic<T>& p = this->p;
@@ -46,8 +53,8 @@ struct Image : Phase<T> {
     const Fields<T> f = this->at(job);
     const T mu = f.mu[i];
     if (kept) {
-      f.sums.grad[i] = fma(kept_value(f, job, 0, i), mu, f.sums.grad[i]);
-      if (p.vmin_gradient) f.sums.damping[i] = fma(kept_value(f, job, 1, i), mu, f.sums.damping[i]);
+      f.sums.grad[i] = fma(kept_value(job, 0, i), mu, f.sums.grad[i]);
+      if (p.vmin_gradient) f.sums.damping[i] = fma(kept_value(job, 1, i), mu, f.sums.damping[i]);
     }
     if (p.sponge) return;
     const int64_t in_layer = this->layer_index(iz, ix), in_side = this->side_index(iz, ix);
@@ -55,10 +62,10 @@ struct Image : Phase<T> {
     if (in_side >= 0) f.t_x[in_side] = next_t(this->a_x(ix), this->b_x(ix), f.t_x[in_side], mu);
   }
 
-  SEISFAST_HD T kept_value(const Fields<T>& f, int job, int channel, int i) const {
+  SEISFAST_HD T kept_value(int job, int channel, int i) const {
     const Acoustic<T>& p = this->p;
     const int64_t cells = p.grid.cells();
-    if (from_segment) return f.segment[(int64_t(this->n % p.segment) * p.channels() + channel) * cells + i];
+    if (this->layout.segment) return this->in_segment(job, false)[channel * cells + i];
     const int64_t at = this->kept_index(job, this->n, channel);
     if (!p.half) return static_cast<const T*>(p.kept)[at * cells + i];
     const T scale = p.scales[at];
@@ -109,6 +116,7 @@ struct Retreat : Phase<T> {
           w.d1x, w.d2x, [&](int k) { return this->strip(f.t_x, this->side_index(iz, ix + k)); },
           [&](int k) { return this->strip(f.r_x, this->side_index(iz, ix + k)); });
     sum += extra;
+    if (this->layout.scratch && !this->tangent) this->scratch(job)[i] = sum;
     const T strength = this->strength_at(job, iz, ix);
     f.later[i] = p.sponge ? advance_damped(f.mu[i], f.later[i], this->damping_at(job, iz, ix), strength, sum)
                           : advance(f.mu[i], f.later[i], strength, sum);

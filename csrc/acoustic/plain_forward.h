@@ -27,18 +27,18 @@ struct Psi : Phase<T> {
   }
 };
 
-// u[n + 1] without its injection; what the adjoint needs goes to `kept`, [channels, nz_p, row], when there is one.
+// u[n + 1] without its injection; what the adjoint or the tangent needs goes to `kept`, [channels, nz_p, row], when there
+// is one.
 template <class T, int R>
 struct Advance : Phase<T> {
   bool keep;
-  bool to_segment;  // recomputing: keep in the adjoint's segment buffer
 
   SEISFAST_HD void operator()(int i, int job) const {
     const Acoustic<T>& p = this->p;
     const int row = p.grid.row(), iz = i / row, ix = i % row;
     if (ix >= p.grid.nx_p()) return;
     const Fields<T> f = this->at(job);
-    T* kept = keep ? kept_at(f, job) + i : nullptr;
+    T* kept = keep ? kept_at(job) + i : nullptr;
     if (kept && p.vmin_gradient) kept[p.grid.cells()] = f.u[i] - f.previous[i];
     if (p.free_surface && iz == 0) {
       if (kept) *kept = 0;
@@ -67,21 +67,25 @@ struct Advance : Phase<T> {
                              : advance(f.u[i], f.previous[i], strength, sum);
   }
 
-  SEISFAST_HD T* kept_at(const Fields<T>& f, int job) const {
+  SEISFAST_HD T* kept_at(int job) const {
     const Acoustic<T>& p = this->p;
-    if (to_segment) return f.segment + int64_t(this->n % p.segment) * p.channels() * p.grid.cells();
-    return p.half ? f.scratch : static_cast<T*>(p.kept) + this->kept_index(job, this->n, 0) * p.grid.cells();
+    if (this->layout.segment) return this->in_segment(job, this->tangent);
+    return this->layout.scratch ? this->scratch(job)
+                                : static_cast<T*>(p.kept) + this->kept_index(job, this->n, 0) * p.grid.cells();
   }
 };
 
-// Sources, added to u[n + 1] one after the other.
+// Sources, added to u[n + 1] one after the other: C s, to the tangent C s' + C' s.
 template <class T>
 struct Inject : Phase<T> {
   SEISFAST_HD void operator()(int, int job) const {
     const Fields<T> f = this->at(job);
     for (int s = 0; s < this->p.per_shot; ++s) {
-      T& at = f.previous[this->cell(this->source(job, s))];
-      at = fma(this->strength_of(job, this->source(job, s)), this->pulse(job, s, this->n), at);
+      const int32_t* source = this->source(job, s);
+      T& at = f.previous[this->cell(source)];
+      const T pulse = this->pulse(job, s, this->n);
+      at = fma(this->strength_of(job, source), this->tangent ? this->pulse_t(job, s, this->n) : pulse, at);
+      if (this->tangent) at = fma(this->strength_tangent_of(job, source), pulse, at);
     }
   }
 };
@@ -103,7 +107,9 @@ struct Checkpoint : Phase<T> {
     const Acoustic<T>& p = this->p;
     const Fields<T> f = this->at(job);
     const int64_t cells = p.grid.cells();
-    T* stored = p.checkpoints + (int64_t(job) * p.segments() + this->n / p.segment) * p.state() + i;
+    T* states = this->layout.states ? this->wave(job) + this->layout.states
+                                    : p.checkpoints + int64_t(job) * p.segments() * p.state();
+    T* stored = states + this->n / p.segment * p.state() + i;
     T* field = i < cells ? f.u + i : i < 2 * cells ? f.previous + (i - cells) : f.psi_x + (i - 2 * cells);
     if (load)
       *field = *stored;

@@ -76,9 +76,9 @@ double slab_cost(const Acoustic<T>& p, bool adjoint, const Tiling& tiling, const
 }  // namespace
 
 template <class T>
-int64_t workspace_elements(const Acoustic<T>& p, const Tiling& tiling, bool adjoint) {
-  return tiling.engine == Engine::plain ? plain::workspace_size(p, adjoint)
-                                        : onchip::Parts<T>(p, tiling, adjoint).size();
+int64_t workspace_elements(const Acoustic<T>& p, const Tiling& tiling, Task task) {
+  return tiling.engine == Engine::plain ? plain::layout(p, task).size
+                                        : onchip::Parts<T>(p, tiling, task == Task::adjoint).size();
 }
 
 template <class T>
@@ -130,10 +130,11 @@ std::string tile_grid(const Acoustic<T>& p, bool adjoint, int rows, int columns,
 }
 
 template <class T>
-Plan plan(const Acoustic<T>& p, bool adjoint, int wanted, const Limits& limits,
+Plan plan(const Acoustic<T>& p, Task task, int wanted, const Limits& limits,
           const std::function<bool(const Tiling&)>& accepts) {
   const Tiling plain{Engine::plain, 0, 0, 0, 0, 0, 1, 0};
-  if (wanted == int(Engine::plain)) return {plain, ""};
+  if (wanted == int(Engine::plain) || has_tangents(task)) return {plain, ""};
+  const bool adjoint = task == Task::adjoint;
   auto wants = [&](Engine engine) { return wanted < 0 || wanted == int(engine); };
   std::string reason;
   auto because = [&](const char* engine, const std::string& why) {
@@ -207,14 +208,14 @@ Plan plan(const Acoustic<T>& p, bool adjoint, int wanted, const Limits& limits,
   return {plain, reason};
 }
 
-template Plan plan(const Acoustic<float>&, bool, int, const Limits&, const std::function<bool(const Tiling&)>&);
-template Plan plan(const Acoustic<double>&, bool, int, const Limits&, const std::function<bool(const Tiling&)>&);
+template Plan plan(const Acoustic<float>&, Task, int, const Limits&, const std::function<bool(const Tiling&)>&);
+template Plan plan(const Acoustic<double>&, Task, int, const Limits&, const std::function<bool(const Tiling&)>&);
 template std::string tile_grid(const Acoustic<float>&, bool, int, int, int, Tiling&);
 template std::string tile_grid(const Acoustic<double>&, bool, int, int, int, Tiling&);
 template std::string slab_grid(const Acoustic<float>&, bool, int, Tiling&);
 template std::string slab_grid(const Acoustic<double>&, bool, int, Tiling&);
-template int64_t workspace_elements(const Acoustic<float>&, const Tiling&, bool);
-template int64_t workspace_elements(const Acoustic<double>&, const Tiling&, bool);
+template int64_t workspace_elements(const Acoustic<float>&, const Tiling&, Task);
+template int64_t workspace_elements(const Acoustic<double>&, const Tiling&, Task);
 template int shared_bytes(const Acoustic<float>&, const Tiling&, bool);
 template int shared_bytes(const Acoustic<double>&, const Tiling&, bool);
 

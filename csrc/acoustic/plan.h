@@ -14,9 +14,10 @@ struct Plan {
 };
 
 // `wanted` is Engine::plain .. Engine::tiled, or nothing (negative) for the fastest. `accepts` asks the driver whether a
-// cluster can be launched. An engine that is asked for and does not fit gives plain and the reason.
+// cluster can be launched. An engine that is asked for and does not fit gives plain and the reason; born and curvature
+// have no other, and no reason.
 template <class T>
-Plan plan(const Acoustic<T>& p, bool adjoint, int wanted, const Limits& limits,
+Plan plan(const Acoustic<T>& p, Task task, int wanted, const Limits& limits,
           const std::function<bool(const Tiling&)>& accepts);
 
 // Overlapped tiles of at most rows x columns cells that advance `steps` steps per launch. Empty: `tiling` is set;
@@ -30,7 +31,7 @@ std::string slab_grid(const Acoustic<T>& p, bool adjoint, int blocks, Tiling& ti
 
 // Elements of T per job that an engine works in, in device memory.
 template <class T>
-int64_t workspace_elements(const Acoustic<T>& p, const Tiling& tiling, bool adjoint);
+int64_t workspace_elements(const Acoustic<T>& p, const Tiling& tiling, Task task);
 
 // Bytes of shared memory of a block.
 template <class T>

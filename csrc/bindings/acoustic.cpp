@@ -102,8 +102,7 @@ void acoustic(const py::dict& d, Task task, int threads, uintptr_t stream) {
   const Tiling tiling = cuda ? tiling_of(d) : Tiling{};
   const py::gil_scoped_release released;
   if (!cuda) return cpu_run(p, task, threads);
-  if (task == Task::born || task == Task::curvature) throw std::invalid_argument("the CUDA engines run no tangents");
-  cuda_run(p, tiling, task == Task::adjoint, as<void>(stream));
+  cuda_run(p, tiling, task, as<void>(stream));
 }
 
 void acoustic_run(const py::dict& params, const std::string& dtype, const std::string& task, int threads,
@@ -117,12 +116,12 @@ void acoustic_run(const py::dict& params, const std::string& dtype, const std::s
 }
 
 template <class T>
-py::dict planned(const py::dict& d, bool adjoint, int wanted, const py::object& chip) {
+py::dict planned(const py::dict& d, Task task, int wanted, const py::object& chip) {
   const Acoustic<T> p = params<T>(d);
-  const bool here = chip.is_none();
+  const bool here = chip.is_none(), adjoint = task == Task::adjoint;
   const Limits limits = limits_of(chip);
   const Plan found =
-      plan<T>(p, adjoint, wanted, limits, [&](const Tiling& t) { return !here || cuda_accepts(p, t, adjoint); });
+      plan<T>(p, task, wanted, limits, [&](const Tiling& t) { return !here || cuda_accepts(p, t, adjoint); });
   const Tiling& t = found.tiling;
   const bool plain = t.engine == Engine::plain;
   return py::dict("engine"_a = kEngines[int(t.engine)], "reason"_a = found.reason,
@@ -130,17 +129,17 @@ py::dict planned(const py::dict& d, bool adjoint, int wanted, const py::object& 
                                                   t.steps, t.strip},
                   "blocks"_a = py::make_tuple(t.blocks_z, t.blocks_x), "rows"_a = t.rows, "columns"_a = t.columns,
                   "steps"_a = t.steps, "shared"_a = plain ? 0 : shared_bytes(p, t, adjoint),
-                  "workspace"_a = workspace_elements(p, t, adjoint));
+                  "workspace"_a = workspace_elements(p, t, task));
 }
 
-py::dict acoustic_plan(const py::dict& params, const std::string& dtype, bool adjoint, const std::string& engine,
-                       const py::object& chip) {
+py::dict acoustic_plan(const py::dict& params, const std::string& dtype, const std::string& task,
+                       const std::string& engine, const py::object& chip) {
   int wanted = -1;
   for (int i = 0; i < 4; ++i)
     if (engine == kEngines[i]) wanted = i;
   if (wanted < 0 && engine != "auto") throw std::invalid_argument("there is no CUDA engine " + engine);
-  return dtype == "float64" ? planned<double>(params, adjoint, wanted, chip)
-                            : planned<float>(params, adjoint, wanted, chip);
+  return dtype == "float64" ? planned<double>(params, task_of(task), wanted, chip)
+                            : planned<float>(params, task_of(task), wanted, chip);
 }
 
 }  // namespace
@@ -150,7 +149,7 @@ void register_acoustic(py::module_& m) {
         "Run all time steps of `count` jobs (model * shots + shot) from `first` on, on the arrays whose addresses "
         "`params` "
         "holds. `task` is forward, adjoint, born or curvature.");
-  m.def("acoustic_plan", &acoustic_plan, py::kw_only(), "params"_a, "dtype"_a, "adjoint"_a, "engine"_a,
+  m.def("acoustic_plan", &acoustic_plan, py::kw_only(), "params"_a, "dtype"_a, "task"_a, "engine"_a,
         "chip"_a = py::none(),
         "The CUDA engine that a run gets, why no faster one, how it cuts the grid, and the elements per job of its "
         "workspace. `chip` (shared bytes of a block, blocks of a cluster, processors) stands for the current device.");

@@ -25,7 +25,7 @@ bool cuda_accepts(const Acoustic<T>&, const Tiling&, bool) {
   missing();
 }
 template <class T>
-void cuda_run(const Acoustic<T>&, const Tiling&, bool, void*) {
+void cuda_run(const Acoustic<T>&, const Tiling&, Task, void*) {
   missing();
 }
 
@@ -53,7 +53,7 @@ template void cuda_norm(const Norm<double, double>&, bool, void*);
 template void cuda_norm(const Norm<Bf16, float>&, bool, void*);
 template bool cuda_accepts(const Acoustic<float>&, const Tiling&, bool);
 template bool cuda_accepts(const Acoustic<double>&, const Tiling&, bool);
-template void cuda_run(const Acoustic<float>&, const Tiling&, bool, void*);
-template void cuda_run(const Acoustic<double>&, const Tiling&, bool, void*);
+template void cuda_run(const Acoustic<float>&, const Tiling&, Task, void*);
+template void cuda_run(const Acoustic<double>&, const Tiling&, Task, void*);
 
 }  // namespace seisfast

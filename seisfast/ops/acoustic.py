@@ -214,7 +214,7 @@ def _curvature_fake(
     return velocity.new_empty(velocity.shape), velocity.new_empty(wavelet.shape)
 
 
-@torch.library.impl("seisfast::acoustic_born", "cpu", lib=_library)
+@torch.library.impl("seisfast::acoustic_born", ("cpu", "cuda"), lib=_library)
 def _born(
     velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor, sources: Tensor, receivers: Tensor,
     profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
@@ -227,7 +227,7 @@ def _born(
     return data
 
 
-@torch.library.impl("seisfast::acoustic_curvature", "cpu", lib=_library)
+@torch.library.impl("seisfast::acoustic_curvature", ("cpu", "cuda"), lib=_library)
 def _curvature(
     grad_data: Tensor, grad_data_t: Tensor, velocity: Tensor, velocity_t: Tensor, wavelet: Tensor, wavelet_t: Tensor,
     sources: Tensor, receivers: Tensor, profile: Tensor, scheme: list[float], layout: list[int], storage: list[int],
@@ -273,7 +273,7 @@ def _run(
         _native.acoustic_run(params, dtype, task, torch.get_num_threads(), 0)
         return
     with torch.cuda.device(velocity.device):
-        found = _native.acoustic_plan(params, dtype, task == "adjoint", plan.engine)
+        found = _native.acoustic_plan(params, dtype, task, plan.engine)
         warn_of_fallback(plan.engine, found, velocity.dtype)
         jobs, per_job = models * shots, int(found["workspace"])
         group = jobs_at_once(plan.memory, jobs, per_job * velocity.element_size())
@@ -328,7 +328,7 @@ _warned: set[str] = set()
 
 def warn_of_fallback(wanted: str, found: dict[str, Any], dtype: torch.dtype) -> None:
     """One warning per reason when an engine that was asked for, or any fast one in float32, does not fit."""
-    if found["engine"] != "plain" or wanted == "plain" or (wanted == "auto" and dtype == torch.float64):
+    if found["engine"] != "plain" or not found["reason"] or (wanted == "auto" and dtype == torch.float64):
         return
     if found["reason"] not in _warned:
         _warned.add(found["reason"])

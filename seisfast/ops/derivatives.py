@@ -1,8 +1,8 @@
 """The eager route of the acoustic operator: autograd.Function over the operators, for autograd and torch.func.
 
-First derivatives, in reverse and forward mode, and second derivatives run compiled on a CPU. What is left goes through
-the plain-torch twin, exact and slow: derivatives of the third order, and on CUDA or with ``Sponge(vmin_gradient=True)``
-also forward mode and the second.
+First derivatives, in reverse and forward mode, and second derivatives run compiled. What is left goes through the
+plain-torch twin, exact and slow: derivatives of the third order, and with ``Sponge(vmin_gradient=True)`` also forward
+mode and the second.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def curvature(*args: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
 
 def _compiled(args: tuple[Any, ...]) -> bool:
     boundary = args[-1].boundary
-    return args[0].device.type == "cpu" and not (isinstance(boundary, Sponge) and boundary.vmin_gradient)
+    return not (isinstance(boundary, Sponge) and boundary.vmin_gradient)
 
 
 def push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401

@@ -154,8 +154,8 @@ void check_real_sizes(Count& count) {
   for (const Case& c : cases) {
     Run<float> cpu(c);
     cpu.on_cpu();
-    const Tiling forward = seisfast::plan(cpu.p, false, -1, chip, yes).tiling;
-    const Tiling adjoint = seisfast::plan(cpu.p, true, -1, chip, yes).tiling;
+    const Tiling forward = seisfast::plan(cpu.p, seisfast::Task::forward, -1, chip, yes).tiling;
+    const Tiling adjoint = seisfast::plan(cpu.p, seisfast::Task::adjoint, -1, chip, yes).tiling;
     const bool chosen = forward.engine != Engine::plain && adjoint.engine != Engine::plain;
     if (!chosen) std::printf("no engine on chip: %s\n", describe(c).c_str());
     count(chosen && agrees(c, cpu, forward, adjoint, 3, 1));
