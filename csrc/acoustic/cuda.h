@@ -8,8 +8,9 @@ namespace seisfast {
 template <class T>
 bool cuda_accepts(const Acoustic<T>& p, const Tiling& tiling, bool adjoint);
 
-// Launch all steps on `stream` (a cudaStream_t), on the engine of the tiling; nothing is allocated, nothing waits. Born and
-// curvature run on plain alone. `p.workspace` holds `workspace_elements` (plan.h) for every job of the call. Throws std::runtime_error.
+// Launch all steps on `stream` (a cudaStream_t), on the engine of the tiling (born and curvature: plain alone); nothing
+// is allocated, nothing waits. `p.workspace` holds `workspace_elements` (plan.h) for every job of the call. Throws
+// std::runtime_error.
 template <class T>
 void cuda_run(const Acoustic<T>& p, const Tiling& tiling, Task task, void* stream);
 

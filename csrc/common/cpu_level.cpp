@@ -31,7 +31,12 @@ int64_t second_level_cache() {
 
 const char* cpu_level() {
   const Level level = cpu_best_level();
-  return level == Level::avx512 ? "avx512" : level == Level::avx2 ? "avx2" : "baseline";
+#ifdef __aarch64__
+  const char* lowest = "neon";
+#else
+  const char* lowest = "baseline";
+#endif
+  return level == Level::avx512 ? "avx512" : level == Level::avx2 ? "avx2" : lowest;
 }
 
 }  // namespace seisfast

@@ -9,7 +9,7 @@ enum class Level { baseline, avx2, avx512 };
 int64_t second_level_cache();  // bytes; 1 MiB where nobody knows
 
 Level cpu_best_level();
-const char* cpu_level();  // its name: "baseline", "avx2" or "avx512"
+const char* cpu_level();  // its name: "baseline" ("neon" on ARM, which always has it), "avx2" or "avx512"
 
 // Levels in whose namespaces an engine's functions exist. Sanitized tests compile one.
 #if defined(__x86_64__) && !defined(SEISFAST_ONLY_BASELINE)

@@ -5,6 +5,8 @@
 
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "common/bf16.h"
@@ -16,6 +18,8 @@ inline namespace SEISFAST_LEVEL {
 constexpr int kVectorBytes = 64, kRegisters = 32;
 #elif defined(__AVX__)
 constexpr int kVectorBytes = 32, kRegisters = 16;
+#elif defined(__aarch64__)
+constexpr int kVectorBytes = 16, kRegisters = 32;
 #else
 constexpr int kVectorBytes = 16, kRegisters = 16;
 #endif
@@ -100,6 +104,8 @@ SEISFAST_HD Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c)
   return _mm512_fmadd_ps(a, b, c);
 #elif defined(__FMA__)
   return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+  return vfmaq_f32(c, a, b);
 #else
   return fma_each<float>(a, b, c);
 #endif
@@ -109,6 +115,8 @@ SEISFAST_HD Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double
   return _mm512_fmadd_pd(a, b, c);
 #elif defined(__FMA__)
   return _mm256_fmadd_pd(a, b, c);
+#elif defined(__aarch64__)
+  return vfmaq_f64(c, a, b);
 #else
   return fma_each<double>(a, b, c);
 #endif
@@ -118,11 +126,11 @@ SEISFAST_HD Vector<double> fma(double a, Vector<double> b, Vector<double> c) { r
 
 template <int k, class V, int... i>
 SEISFAST_HD V slide_over(V low, V high, std::integer_sequence<int, i...>) {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__)  // one instruction without a table; the forms with a mask of ones, GCC 12 warns of the others
   if constexpr (sizeof(typename NumberOf<V>::type) == 4)
-    return _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(high), _mm512_castps_si512(low), k));
+    return V(_mm512_maskz_alignr_epi32(0xffff, __m512i(high), __m512i(low), k));
   else
-    return _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(high), _mm512_castpd_si512(low), k));
+    return V(_mm512_maskz_alignr_epi64(0xff, __m512i(high), __m512i(low), k));
 #elif defined(__clang__) || __GNUC__ >= 12
   return __builtin_shufflevector(low, high, (k + i)...);
 #else
