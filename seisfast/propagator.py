@@ -14,7 +14,7 @@ from seisfast.arguments import FLOATS, rounded_down, unwrapped, whole
 from seisfast.boundaries import CPML, Sponge, faces_of
 from seisfast.engines import choose_engine
 from seisfast.ops.acoustic import Scheme
-from seisfast.ops.derivatives import Simulate, is_transformed
+from seisfast.ops.derivatives import Simulate, is_transformed, refuse_forward_mode
 from seisfast.positions import gather
 from seisfast.reference.acoustic import expand_wavelet
 from seisfast.resampling import downsampled
@@ -110,6 +110,7 @@ class Run:
         """What the operators record, and the wavefields that they put out."""
         outputs: tuple[Tensor, ...]
         if torch.compiler.is_compiling():
+            refuse_forward_mode()
             outputs = torch.ops.seisfast.acoustic_forward(*inputs, *self.scheme.arguments())
         else:
             outputs = Simulate.apply(*inputs, self.scheme, self.survey)  # type: ignore[no-untyped-call]

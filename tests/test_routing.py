@@ -151,6 +151,24 @@ def test_compiled_with_inductor_around_other_work(compiled: Callable[..., Any]) 
         assert float(a) == pytest.approx(float(b), rel=1e-12)
 
 
+@pytest.mark.parametrize("what", ["simulate must not run in forward mode", "Born must not be called"])
+def test_compiled_tangents_are_never_zero(what: str, compiled: Callable[..., Any]) -> None:
+    """Where a graph may break they run as they are, else they are refused."""
+    survey, velocity = tiny_survey("cpml"), small_velocity(*SHAPE)
+
+    def tangent(v: Tensor) -> Any:  # noqa: ANN401
+        if what.startswith("Born"):
+            return sf.Born(velocity, survey)(v)
+        return torch.func.jvp(lambda v: sf.simulate(v, survey), (v,), (v,))[1]
+
+    expected = tangent(velocity)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=what):
+        compiled(tangent, backend="aot_eager")(velocity)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(tangent, backend="aot_eager")(velocity), expected)
+    assert expected.abs().max() > 0
+
+
 def test_compiled_code_reads_nothing_back(compiled: Callable[..., Any]) -> None:
     """Values are not checked inside a compiled call; `check` is the caller's."""
     survey = tiny_survey()

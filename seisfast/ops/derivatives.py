@@ -23,6 +23,21 @@ _OPS = torch.ops.seisfast
 Dims = tuple[int | None, ...]
 
 
+_CONSTANT = "an operator counts as constant there; leave this call out of the compiled function"
+
+
+def refuse_forward_mode() -> None:
+    """Refuse tangents inside torch.compile, which would be zero without a word.
+
+    Raises:
+        RuntimeError: within torch.func.jvp or a dual level.
+    """
+    if torch.autograd.forward_ad._current_level >= 0:
+        raise RuntimeError(
+            f"simulate must not run in forward mode (torch.func.jvp, dual numbers) inside torch.compile: {_CONSTANT}"
+        )
+
+
 def is_transformed(tensor: Tensor) -> bool:
     """Whether torch.func.vmap holds this tensor, so that its values cannot be read."""
     functorch = torch._C._functorch
@@ -223,7 +238,13 @@ class Curvature(torch.autograd.Function):
 
 
 def born(*args: Any) -> Tensor:  # noqa: ANN401
-    """Tangent of the data, compiled where it can be; arguments as of `Born`."""
+    """Tangent of the data, compiled where it can be; arguments as of `Born`.
+
+    Raises:
+        RuntimeError: inside torch.compile.
+    """
+    if torch.compiler.is_compiling():
+        raise RuntimeError(f"Born must not be called inside torch.compile: {_CONSTANT}")
     if _compiled(args):
         data: Tensor = Born.apply(*args)  # type: ignore[no-untyped-call]
     else:
