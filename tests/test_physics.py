@@ -107,7 +107,7 @@ def test_error_falls_with_the_order(order: int, points: tuple[int, int]) -> None
 )
 @pytest.mark.parametrize("order", ORDERS)
 def test_reciprocity(boundary: Boundary, tolerance: float, order: int) -> None:
-    """Source and receiver change places. Exact where the scheme is symmetric; the C-PML is to within its reflection."""
+    """Source and receiver change places. The C-PML is symmetric as well, to rounding."""
     cells = [(2, 5), (20, 33), (11, 18)]
     survey = sf.Survey(
         spacing=10.0, dt=1e-3, nt=500, sources=cells, receivers=cells, wavelet=sf.wavelets.ricker(15.0, 1e-3, 500),

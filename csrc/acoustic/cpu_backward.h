@@ -22,8 +22,10 @@ struct BackwardPanel {
   SEISFAST_HD void next_row() { by_stride += stride, by_row += row, by_pitch += pitch; }
 };
 
-template <class T, int R, bool image, bool keep, bool in_z, bool in_x>
-SEISFAST_HD void retreat_cells(const Weights<T>& k, const BackwardPanel<T>& r, int ix, [[maybe_unused]] Span span) {
+// `t_x(i)` and `r_x(i)` are those of x, i columns further.
+template <class T, int R, bool image, bool keep, bool in_z, bool in_x, class U, class Q>
+SEISFAST_HD void retreat_cells(const Weights<T>& k, const BackwardPanel<T>& r, int ix, [[maybe_unused]] const U& t_x,
+                               [[maybe_unused]] const Q& r_x) {
   using V = Vector<T>;
   const int64_t at = r.by_stride + ix, in_row = r.by_row + ix;
   const V mu = load(r.mu + at);
@@ -34,38 +36,58 @@ SEISFAST_HD void retreat_cells(const Weights<T>& k, const BackwardPanel<T>& r, i
     extra = layer_transposed<R>(
         k.d1z, k.d2z, [&](int i) { return load(r.t_z + in_row + i * r.row); },
         [&](int i) { return load(r.r_z + in_row + i * r.row); });
-  if constexpr (in_x)
-    extra += layer_transposed<R>(k.d1x, k.d2x, Beside<T, R>(r.t_x + r.by_pitch, ix, span),
-                                 Beside<T, R>(r.r_x + r.by_pitch, ix, span));
+  if constexpr (in_x) extra += layer_transposed<R>(k.d1x, k.d2x, t_x, r_x);
   if (in_z || in_x) sum += extra;
   if (keep) store(r.laplacian + in_row, sum);
   if (image) store(r.grad + in_row, fma(load(r.kept + in_row), mu, load(r.grad + in_row)));
   store(r.next + at, advance(mu, load(r.next + at), load(r.w + at), sum));
 }
 
-// The rows of a panel over the columns of a span: along the rows, or down a narrow strip of the layers of x.
-template <class T, int R, bool image, bool keep, bool in_z, bool in_x>
+// The rows of a panel over the columns of a span in no layer of x.
+template <class T, int R, bool image, bool keep, bool in_z>
 void retreat_panel(const Weights<T>& weights, const BackwardPanel<T>& first, int rows, Span span) {
   const Weights<T> k = weights;
   BackwardPanel<T> r = first;
-  if constexpr (!in_x) {
-    for (int iz = 0; iz < rows; ++iz, r.next_row())
-      for (int ix = span.begin; ix < span.end; ix += kLanes<T>)
-        retreat_cells<T, R, image, keep, in_z, in_x>(k, r, ix, span);
-    return;
-  }
-  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
-    for (int iz = 0; iz < rows; ++iz, r.next_row())
-      store(r.t_x + r.by_pitch + ix,
-            next_t(load(r.a_x + ix), load(r.b_x + ix), load(r.t_x + r.by_pitch + ix), load(r.mu + r.by_stride + ix)));
-  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
-    for (int iz = 0; iz < rows; ++iz, r.next_row()) {
-      const Beside<T, R> t(r.t_x + r.by_pitch, ix, span);
-      store(r.r_x + r.by_pitch + ix, next_r<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.r_x + r.by_pitch + ix),
-                                               [&](int i) { return load(r.mu + r.by_stride + ix + i) + t(i); }));
+  for (int iz = 0; iz < rows; ++iz, r.next_row())
+    for (int ix = span.begin; ix < span.end; ix += kLanes<T>)
+      retreat_cells<T, R, image, keep, in_z, false>(k, r, ix, 0, 0);
+}
+
+// The same in a layer of x, of `vectors` (`by_width`): t goes ahead of r, and r of the cells, each by the
+// stencil's reach.
+template <class T, int R, bool image, bool keep, bool in_z, int vectors>
+void retreat_layer(const Weights<T>& weights, const BackwardPanel<T>& first, int rows, Span span) {
+  constexpr int lanes = kLanes<T>, reach = kBeside<T, R>;
+  const Weights<T> k = weights;
+  BackwardPanel<T> r = first;
+  const int count = vectors ? vectors : span.size() / lanes;
+  for (int iz = 0; iz < rows; ++iz, r.next_row()) {
+    Window<T, R, 3 * reach + 1> ts;
+    Window<T, R, 2 * reach + 1> rs;
+    SEISFAST_UNROLL
+    for (int v = -2 * reach; v < count; ++v) {
+      Vector<T> t_new{}, r_new{};
+      if (v + 2 * reach < count) {
+        const int ix = span.begin + (v + 2 * reach) * lanes;
+        T* t_x = r.t_x + r.by_pitch + ix;
+        t_new = next_t(load(r.a_x + ix), load(r.b_x + ix), load(t_x), load(r.mu + r.by_stride + ix));
+        store(t_x, t_new);
+      }
+      ts.push(t_new);
+      if (v + reach >= 0 && v + reach < count) {
+        const int ix = span.begin + (v + reach) * lanes;
+        const auto t = ts.template beside<reach>();
+        T* r_x = r.r_x + r.by_pitch + ix;
+        r_new = next_r<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r_x),
+                          [&](int i) { return load(r.mu + r.by_stride + ix + i) + t(i); });
+        store(r_x, r_new);
+      }
+      rs.push(r_new);
+      if (v >= 0)
+        retreat_cells<T, R, image, keep, in_z, true>(k, r, span.begin + v * lanes, ts.template beside<2 * reach>(),
+                                                     rs.template beside<reach>());
     }
-  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
-    for (int iz = 0; iz < rows; ++iz, r.next_row()) retreat_cells<T, R, image, keep, in_z, in_x>(k, r, ix, span);
+  }
 }
 
 // What goes with a transposed step, [nz, row] each, or null: the Laplacian of step n and u[n] - u[n - 1], whose
@@ -150,11 +172,13 @@ struct Backward {
     if (imaged) r.kept = image.kept + int64_t(rows.begin) * m.row, r.grad = image.grad + int64_t(rows.begin) * m.row;
     if (keep) r.laplacian = image.laplacian + int64_t(rows.begin) * m.row;
     if (in_z) r.t_z = f.along_z(0, s, rows.begin), r.r_z = f.along_z(1, s, rows.begin);
-    for (const Span span : m.between) retreat_panel<T, R, imaged, keep, in_z, false>(m.k, r, rows.size(), span);
+    for (const Span span : m.between) retreat_panel<T, R, imaged, keep, in_z>(m.k, r, rows.size(), span);
     for (int c = 0; c < m.columns.count; ++c) {
       r.t_x = f.along_x(0, c, rows.begin), r.r_x = f.along_x(1, c, rows.begin);
       r.pitch = f.pitch(c);
-      retreat_panel<T, R, imaged, keep, in_z, true>(m.k, r, rows.size(), m.columns.span[c]);
+      by_width<T>(m.columns.span[c].size(), [&](auto vectors) {
+        retreat_layer<T, R, imaged, keep, in_z, vectors()>(m.k, r, rows.size(), m.columns.span[c]);
+      });
     }
   }
 

@@ -21,13 +21,20 @@ struct ForwardPanel {
   SEISFAST_HD void next_row() { by_stride += stride, by_row += row, by_pitch += pitch, ++a_z, ++b_z; }
 };
 
-template <class T, int R, bool keep, bool in_z, bool in_x>
-SEISFAST_HD void advance_cells(const Weights<T>& k, const ForwardPanel<T>& r, int ix, [[maybe_unused]] Span span) {
+// `psi_x(i)` is psi of x, i columns further.
+template <class T, int R, bool keep, bool in_z, bool in_x, class P>
+SEISFAST_HD void advance_cells(const Weights<T>& k, const ForwardPanel<T>& r, int ix, [[maybe_unused]] const P& psi_x) {
   using V = Vector<T>;
+  constexpr bool slides = !keep && kBeside<T, R> == 1;  // beside the store of `keep` unaligned loads are faster
   const int64_t at = r.by_stride + ix, in_row = r.by_row + ix;
-  [[maybe_unused]] const int64_t in_strip = r.by_pitch + ix;
+  const V u = load(r.u + at);
   auto along_z = [&](int i) { return load(r.u + at + i * r.stride); };
-  auto along_x = [&](int i) { return load(r.u + at + i); };
+  auto along_x = [&] {
+    if constexpr (slides)
+      return Window<T, R, 3>(load(r.u + at - kLanes<T>), u, load(r.u + at + kLanes<T>)).template beside<1>();
+    else
+      return [&](int i) { return load(r.u + at + i); };
+  }();
   V sum = laplacian<R>(k, along_z, along_x);
   [[maybe_unused]] V extra{};
   if constexpr (in_z) {
@@ -37,33 +44,51 @@ SEISFAST_HD void advance_cells(const Weights<T>& k, const ForwardPanel<T>& r, in
     store(r.zeta_z + in_row, zeta);
   }
   if constexpr (in_x) {
-    V zeta = load(r.zeta_x + in_strip);
-    extra += layer<R>(k.d1x, k.d2x, load(r.a_x + ix), load(r.b_x + ix), zeta, along_x,
-                      Beside<T, R>(r.psi_x + r.by_pitch, ix, span));
-    store(r.zeta_x + in_strip, zeta);
+    T* zeta_x = r.zeta_x + r.by_pitch + ix;
+    V zeta = load(zeta_x);
+    extra += layer<R>(k.d1x, k.d2x, load(r.a_x + ix), load(r.b_x + ix), zeta, along_x, psi_x);
+    store(zeta_x, zeta);
   }
   if (in_z || in_x) sum += extra;
-  if (keep) store(r.kept + in_row, sum);
-  store(r.next + at, advance(load(r.u + at), load(r.next + at), load(r.w + at), sum));
+  if (keep) {
+    __builtin_prefetch(r.kept + in_row + 2 * r.row, 1);
+    store(r.kept + in_row, sum);
+  }
+  store(r.next + at, advance(u, load(r.next + at), load(r.w + at), sum));
 }
 
-// The rows of a panel over the columns of a span: along the rows, or down a narrow strip of the layers of x.
-template <class T, int R, bool keep, bool in_z, bool in_x>
+// The rows of a panel over the columns of a span in no layer of x.
+template <class T, int R, bool keep, bool in_z>
 void advance_panel(const Weights<T>& weights, const ForwardPanel<T>& first, int rows, Span span) {
   const Weights<T> k = weights;
   ForwardPanel<T> r = first;
-  if constexpr (!in_x) {
-    for (int iz = 0; iz < rows; ++iz, r.next_row())
-      for (int ix = span.begin; ix < span.end; ix += kLanes<T>) advance_cells<T, R, keep, in_z, in_x>(k, r, ix, span);
-    return;
+  for (int iz = 0; iz < rows; ++iz, r.next_row())
+    for (int ix = span.begin; ix < span.end; ix += kLanes<T>) advance_cells<T, R, keep, in_z, false>(k, r, ix, 0);
+}
+
+// The same in a layer of x, of `vectors` (`by_width`): psi goes ahead of the cells by the stencil's reach.
+template <class T, int R, bool keep, bool in_z, int vectors>
+void advance_layer(const Weights<T>& weights, const ForwardPanel<T>& first, int rows, Span span) {
+  constexpr int lanes = kLanes<T>, reach = kBeside<T, R>;
+  const Weights<T> k = weights;
+  ForwardPanel<T> r = first;
+  const int count = vectors ? vectors : span.size() / lanes;
+  for (int iz = 0; iz < rows; ++iz, r.next_row()) {
+    Window<T, R, 2 * reach + 1> psis;
+    SEISFAST_UNROLL
+    for (int v = -reach; v < count; ++v) {
+      Vector<T> psi{};
+      if (v + reach < count) {
+        const int ix = span.begin + (v + reach) * lanes;
+        T* psi_x = r.psi_x + r.by_pitch + ix;
+        psi = next_psi<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(psi_x),
+                          [&](int i) { return load(r.u + r.by_stride + ix + i); });
+        store(psi_x, psi);
+      }
+      psis.push(psi);
+      if (v >= 0) advance_cells<T, R, keep, in_z, true>(k, r, span.begin + v * lanes, psis.template beside<reach>());
+    }
   }
-  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
-    for (int iz = 0; iz < rows; ++iz, r.next_row())
-      store(r.psi_x + r.by_pitch + ix,
-            next_psi<R>(k.d1x, load(r.a_x + ix), load(r.b_x + ix), load(r.psi_x + r.by_pitch + ix),
-                        [&](int i) { return load(r.u + r.by_stride + ix + i); }));
-  for (int ix = span.begin; ix < span.end; ix += kLanes<T>, r = first)
-    for (int iz = 0; iz < rows; ++iz, r.next_row()) advance_cells<T, R, keep, in_z, in_x>(k, r, ix, span);
 }
 
 // u[n] -> u[n + 1] without its injection, over the rows `band`; psi of z moves in the rows `psi`, which run ahead of
@@ -115,11 +140,13 @@ struct Forward {
       r.a_z = m.a_z() + rows.begin, r.b_z = m.b_z() + rows.begin;
       r.psi_z = f.along_z(0, s, rows.begin), r.zeta_z = f.along_z(1, s, rows.begin);
     }
-    for (const Span span : m.between) advance_panel<T, R, keep, in_z, false>(m.k, r, rows.size(), span);
+    for (const Span span : m.between) advance_panel<T, R, keep, in_z>(m.k, r, rows.size(), span);
     for (int c = 0; c < m.columns.count; ++c) {
       r.psi_x = f.along_x(0, c, rows.begin), r.zeta_x = f.along_x(1, c, rows.begin);
       r.pitch = f.pitch(c);
-      advance_panel<T, R, keep, in_z, true>(m.k, r, rows.size(), m.columns.span[c]);
+      by_width<T>(m.columns.span[c].size(), [&](auto vectors) {
+        advance_layer<T, R, keep, in_z, vectors()>(m.k, r, rows.size(), m.columns.span[c]);
+      });
     }
   }
 

@@ -9,34 +9,59 @@
 namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 
-// The neighbours by columns of a vector within the row of a strip, zero outside it. What was stored a moment ago can be
-// loaded in the pieces in which it was stored, and not in others: those are put together here.
+// Vectors on either side that hold the R columns beside one.
 template <class T, int R>
-struct Beside {
-  Vector<T> value[2 * R + 1];
+constexpr int kBeside = (R + kLanes<T> - 1) / kLanes<T>;
 
-  SEISFAST_HD Beside(const T* row, int ix, Span span) {
-    constexpr int lanes = kLanes<T>, vectors = (R + lanes - 1) / lanes;
-    Vector<T> near[2 * vectors + 1];
-    for (int i = -vectors; i <= vectors; ++i) {
-      const int at = ix + i * lanes;
-      near[i + vectors] = at < span.begin || at >= span.end ? Vector<T>{} : load(row + at);
-    }
-    fill(near + vectors, std::make_integer_sequence<int, 2 * R + 1>());
+// The last `count` vectors of a row that is gone along: what was stored a moment ago cannot be loaded in other pieces
+// yet, and neighbours are put together here.
+template <class T, int R, int count>
+class Window {
+ public:
+  Window() = default;
+  SEISFAST_HD Window(Vector<T> a, Vector<T> b, Vector<T> c) : held{a, b, c} {}
+
+  SEISFAST_HD void push(Vector<T> next) { shift(next, std::make_integer_sequence<int, count - 1>()); }
+  // The vector that was pushed so many before the last one, moved by i columns, -R <= i <= R.
+  template <int before>
+  SEISFAST_HD auto beside() const {
+    return Beside(held + count - 1 - before);
   }
-  SEISFAST_HD Vector<T> operator()(int i) const { return value[i + R]; }
 
  private:
+  struct Beside {
+    Vector<T> value[2 * R + 1];
+
+    SEISFAST_HD explicit Beside(const Vector<T>* middle) { fill(middle, std::make_integer_sequence<int, 2 * R + 1>()); }
+    SEISFAST_HD Vector<T> operator()(int i) const { return value[i + R]; }
+
+   private:
+    template <int... i>
+    SEISFAST_HD void fill(const Vector<T>* middle, std::integer_sequence<int, i...>) {
+      ((value[i] = piece<i - R>(middle)), ...);
+    }
+    template <int i>
+    SEISFAST_HD static Vector<T> piece(const Vector<T>* middle) {
+      constexpr int lanes = kLanes<T>, whole = (i + R * lanes) / lanes - R;
+      return slide<i - whole * lanes>(middle[whole], i == whole * lanes ? middle[whole] : middle[whole + 1]);
+    }
+  };
   template <int... i>
-  SEISFAST_HD void fill(const Vector<T>* near, std::integer_sequence<int, i...>) {
-    ((value[i] = piece<i - R>(near)), ...);
+  SEISFAST_HD void shift(Vector<T> next, std::integer_sequence<int, i...>) {
+    ((held[i] = held[i + 1]), ...);
+    held[count - 1] = next;
   }
-  template <int i>
-  SEISFAST_HD static Vector<T> piece(const Vector<T>* near) {
-    constexpr int lanes = kLanes<T>, whole = (i + R * lanes) / lanes - R;
-    return slide<i - whole * lanes>(near[whole], i == whole * lanes ? near[whole] : near[whole + 1]);
-  }
+  Vector<T> held[count] = {};
 };
+
+// layer(vectors) for a layer of so many columns: a constant for usual widths, whose rows then have no loop, else 0.
+template <class T, class Layer>
+void by_width(int columns, Layer layer) {
+  constexpr int block = kBlock / kLanes<T>;
+  if (columns == kBlock) return layer(std::integral_constant<int, block>());
+  if (columns == 2 * kBlock) return layer(std::integral_constant<int, 2 * block>());
+  layer(std::integral_constant<int, 0>());
+}
 
 template <class T, int R>
 struct Wave {
