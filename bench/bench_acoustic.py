@@ -11,7 +11,9 @@ streams its fields through memory cannot pass 100 %.
 
 deepwave's arguments are those of seisfast.conventions: one sample more than ours, and the largest stable Courant
 number, which keeps it at one internal step per sample: its default takes two. SWEEP adds its source without the factor
-(v dt)^2 of the equation, so its wavelet is multiplied by that; it runs on GPUs only, with its compiled core.
+(v dt)^2 of the equation, so its wavelet is multiplied by that; it runs on GPUs only, with its compiled core. Devito
+runs the operator of its acoustic examples, forward, shot after shot; their damping is no perfectly matched layer, so
+it is timed with 20 cells of it and compared with ours with 240.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -44,6 +47,10 @@ try:
     import deepwave
 except ImportError:
     deepwave = None
+try:
+    import devito
+except ImportError:
+    devito = None
 try:
     from sweep.equations import Acoustic
     from sweep.propagator.torch import PropTorch
@@ -121,6 +128,16 @@ class Case:
         changes = {"pml_width": PEER_CELLS, "model_gradient_sampling_interval": interval}
         return sf.conventions.record_from_deepwave(deepwave.scalar(**arguments | changes)[-1])
 
+    def devito(self, velocity: Tensor, cells: int = PEER_CELLS) -> Tensor:
+        """By Devito in our convention, within so many cells of damping."""
+        if cells not in self._devito:
+            self._devito[cells] = DevitoScript(velocity, self.survey, cells)
+        return self._devito[cells](velocity)
+
+    @cached_property
+    def _devito(self) -> dict[int, DevitoScript]:
+        return {}
+
     def sweep(self, velocity: Tensor) -> Tensor:
         """By SWEEP with its default storage, amplitude of the source undone; all sources lie in one velocity."""
         propagator, wavelet, sources, receivers = self._sweep
@@ -140,6 +157,62 @@ class Case:
         sources = survey.sources[:, 0].flip(-1).numpy().astype("int64")  # (x, z)
         receivers = survey.receivers.expand(survey.shots, -1, -1).flip(-1).numpy().astype("int64")
         return propagator, wavelet, sources, receivers
+
+
+class DevitoScript:
+    """Devito's operator of a survey, made once.
+
+    Source: the damping of `initialize_damp` in its examples (examples/seismic/model.py), which count in milliseconds.
+    """
+
+    def __init__(self, velocity: Tensor, survey: sf.Survey, cells: int) -> None:
+        devito.configuration["log-level"] = "WARNING"
+        devito.configuration["language"] = "openmp"
+        self.survey, self.cells = survey, cells
+        self.script = sf.conventions.to_devito(velocity, survey)
+        vp, spacing, order = (self.script[name] for name in ("vp", "spacing", "space_order"))
+        shape = tuple(n + 2 * cells for n in vp.shape)
+        grid = devito.Grid(shape=shape, extent=tuple((n - 1) * h for n, h in zip(shape, spacing, strict=True)))
+        self.u = devito.TimeFunction(name="u", grid=grid, time_order=2, space_order=order)
+        self.m = devito.Function(name="m", grid=grid, space_order=order)
+        damp = devito.Function(name="damp", grid=grid)
+        for axis, (n, h) in enumerate(zip(shape, spacing, strict=True)):
+            i = np.arange(n)
+            depth = np.maximum(1 - np.minimum(i, n - 1 - i) / cells + 1 / cells, 0) * (np.minimum(i, n - 1 - i) < cells)
+            strength = 1.5e-3 * np.log(1e3) / cells * (depth - np.sin(2 * np.pi * depth) / (2 * np.pi)) / h
+            damp.data[:] += np.expand_dims(strength, 1 - axis)
+        count = {"src": len(self.script["src_coordinates"][0]), "rec": len(self.script["rec_coordinates"][0])}
+        nt = self.script["src"].shape[1]
+        self.points = {
+            name: devito.SparseTimeFunction(name=name, grid=grid, npoint=n, nt=nt) for name, n in count.items()
+        }
+        dt = grid.stepping_dim.spacing
+        step = devito.solve(self.m * self.u.dt2 - self.u.laplace + damp * self.u.dt, self.u.forward)
+        src = self.points["src"]
+        self.operator = devito.Operator(
+            [
+                devito.Eq(self.u.forward, step),
+                src.inject(field=self.u.forward, expr=src * dt**2 / self.m),
+                self.points["rec"].interpolate(expr=self.u),
+            ]
+        )
+
+    def __call__(self, velocity: Tensor) -> Tensor:
+        """The records of all shots."""
+        vp = np.pad(velocity.numpy().T, self.cells, mode="edge")
+        self.m.data[:] = 1.0 / vp**2
+        records = []
+        for shot in range(self.survey.shots):
+            self.u.data[:] = 0.0
+            for name, points in self.points.items():
+                points.coordinates.data[:] = self.script[f"{name}_coordinates"][shot] + np.multiply(
+                    self.cells, self.script["spacing"]
+                )
+                points.data[:] = self.script["src"][shot] if name == "src" else 0.0
+            threads = torch.get_num_threads()
+            self.operator.apply(dt=self.script["dt"], nthreads=threads, nthreads_nonaffine=threads)
+            records.append(np.array(self.points["rec"].data))
+        return sf.conventions.record_from_devito(np.stack(records))
 
 
 def layers(shape: tuple[int, int]) -> Tensor:
@@ -411,6 +484,8 @@ def compare(c: Case, peer: str, with_gradient: bool, shots: int = 4) -> dict[str
     """Relative differences of a peer's records and gradient to ours, asserted; the layers differ."""
     few, found = c.few(shots), {}
     theirs = dict(peers(few))[peer]
+    if peer == "Devito":
+        theirs, with_gradient = lambda velocity: few.devito(velocity, 240), False
     with torch.no_grad():
         found[f"{peer}'s records"] = relative(theirs(few.velocity), few.ours(few.velocity))
     assert found[f"{peer}'s records"] < 1e-3, found
@@ -423,12 +498,14 @@ def compare(c: Case, peer: str, with_gradient: bool, shots: int = 4) -> dict[str
     return found
 
 
-def peers(c: Case) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+def peers(c: Case, with_gradient: bool = False) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
     """Names and callables of the peers that can be imported and run there."""
     if deepwave is not None:
         yield "deepwave", c.deepwave
     if PropTorch is not None and c.velocity.is_cuda:
         yield "SWEEP", c.sweep
+    if devito is not None and not c.velocity.is_cuda and not with_gradient:
+        yield "Devito", c.devito
 
 
 @contextmanager
@@ -450,10 +527,18 @@ def cpu_tasks(threads: int, shots: int, busy: int) -> list[Task]:
     where = f"{threads} thread{'s' * (threads > 1)}" + f", {busy} busy loops" * (busy > 0)
     tasks = []
     for with_gradient, goal in ((False, 87.0), (True, 43.0)):
+
+        def others(c: Case, with_gradient: bool = with_gradient) -> Iterator[Contender]:
+            for name, forward in peers(c, with_gradient):
+                yield Contender(f"{name}, {PEER_CELLS} cells", c, forward, c.peer_cells, peer=name)
+
         contenders = [
             Contender("seisfast, CPML(14)", thin, thin.ours, thin.cells),
             Contender("seisfast, CPML(20)", wide, wide.ours, wide.cells),
-            *(Contender(f"{n}, {PEER_CELLS} cells", thin, f, thin.peer_cells, peer=n) for n, f in peers(thin)),
+            *(
+                Contender(f"{n}, {PEER_CELLS} cells", thin, f, thin.peer_cells, peer=n)
+                for n, f in peers(thin, with_gradient)
+            ),
             Contender("plain-torch twin, CPML(14), one shot", single, single.twin, single.cells, repeats=1),
         ]
         title = f"{'forward + gradient' if with_gradient else 'forward'}, {shots} shots of 100 x 100, {where}"
@@ -465,7 +550,10 @@ def cpu_tasks(threads: int, shots: int, busy: int) -> list[Task]:
         title = f"{'forward + gradient' if with_gradient else 'forward'}, 1 shot of 751 x 2301, nt 200, {where}"
         contenders = [
             Contender("seisfast, CPML(14)", large, large.ours, large.cells),
-            *(Contender(f"{n}, {PEER_CELLS} cells", large, f, large.peer_cells, peer=n) for n, f in peers(large)),
+            *(
+                Contender(f"{n}, {PEER_CELLS} cells", large, f, large.peer_cells, peer=n)
+                for n, f in peers(large, with_gradient)
+            ),
         ]
         tasks += [task, Task(title, with_gradient, contenders)]
     return tasks
@@ -632,7 +720,7 @@ def main() -> int:
         for task in gpu_tasks(args.scale):
             bench.task(task)
         where = f"{torch.cuda.get_device_name()}, copy {bandwidth / 1e12:.3g} TB/s"
-    found = {"deepwave": deepwave, "SWEEP": PropTorch}
+    found = {"deepwave": deepwave, "SWEEP": PropTorch, "Devito": devito}
     missing = ", ".join(f"no {name}" for name, module in found.items() if module is None)
     print(f"{where}; seisfast {sf.__version__}, torch {torch.__version__}{', ' * bool(missing)}{missing}")
     print("relative L2 to seisfast before anything was timed, and what was not timed:")
