@@ -428,7 +428,7 @@ def test_derivatives_by_a_position_are_gradients_per_cell() -> None:
     ("one", "other"), [("monopole", "pressure"), ("dipole_z", "gradient_z"), ("dipole_x", "gradient_x")]
 )
 def test_reciprocity(one: str, other: str) -> None:
-    """Source and receiver change places, kinds included; edges that absorb nothing, for a kernel may reach into them."""
+    """Source and receiver change places, kinds included. Edges absorb nothing: a kernel may reach into them."""
     velocity = small_velocity(14, 40)
     velocity[:, :15], velocity[:, 25:] = 2100.0, 3300.0
     a, b = [(6.3, 7.6)], [(7.8, 31.1)]
