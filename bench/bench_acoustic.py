@@ -508,6 +508,12 @@ def peers(c: Case, with_gradient: bool = False) -> Iterator[tuple[str, Callable[
         yield "Devito", c.devito
 
 
+def others(c: Case, with_gradient: bool) -> Iterator[Contender]:
+    """The same as contenders."""
+    for name, forward in peers(c, with_gradient):
+        yield Contender(f"{name}, {PEER_CELLS} cells", c, forward, c.peer_cells, peer=name)
+
+
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
     """Other processes that compete for the cores."""
@@ -527,18 +533,10 @@ def cpu_tasks(threads: int, shots: int, busy: int) -> list[Task]:
     where = f"{threads} thread{'s' * (threads > 1)}" + f", {busy} busy loops" * (busy > 0)
     tasks = []
     for with_gradient, goal in ((False, 87.0), (True, 43.0)):
-
-        def others(c: Case, with_gradient: bool = with_gradient) -> Iterator[Contender]:
-            for name, forward in peers(c, with_gradient):
-                yield Contender(f"{name}, {PEER_CELLS} cells", c, forward, c.peer_cells, peer=name)
-
         contenders = [
             Contender("seisfast, CPML(14)", thin, thin.ours, thin.cells),
             Contender("seisfast, CPML(20)", wide, wide.ours, wide.cells),
-            *(
-                Contender(f"{n}, {PEER_CELLS} cells", thin, f, thin.peer_cells, peer=n)
-                for n, f in peers(thin, with_gradient)
-            ),
+            *others(thin, with_gradient),
             Contender("plain-torch twin, CPML(14), one shot", single, single.twin, single.cells, repeats=1),
         ]
         title = f"{'forward + gradient' if with_gradient else 'forward'}, {shots} shots of 100 x 100, {where}"
@@ -550,10 +548,7 @@ def cpu_tasks(threads: int, shots: int, busy: int) -> list[Task]:
         title = f"{'forward + gradient' if with_gradient else 'forward'}, 1 shot of 751 x 2301, nt 200, {where}"
         contenders = [
             Contender("seisfast, CPML(14)", large, large.ours, large.cells),
-            *(
-                Contender(f"{n}, {PEER_CELLS} cells", large, f, large.peer_cells, peer=n)
-                for n, f in peers(large, with_gradient)
-            ),
+            *others(large, with_gradient),
         ]
         tasks += [task, Task(title, with_gradient, contenders)]
     return tasks

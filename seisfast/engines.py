@@ -8,7 +8,8 @@ import torch
 
 from seisfast import _native
 from seisfast.boundaries import CPML, Boundary, Sponge
-from seisfast.ops.acoustic import CUDA_ENGINES, Scheme, describe_run, dtype_name
+from seisfast.ops.acoustic import CUDA_ENGINES, describe_run, dtype_name
+from seisfast.planning import survey_scheme
 from seisfast.positions import KINDS
 from seisfast.survey import Survey
 
@@ -70,13 +71,7 @@ def planned_engine(
         ValueError: an engine that is not one of CUDA.
         RuntimeError: no `chip`, and no device or a build without CUDA.
     """
-    sponge = isinstance(survey.boundary, Sponge)
-    scheme = Scheme(
-        spacing=survey.spacing, dt=survey.dt, order=survey.order, padding=survey.padding, sponge=sponge,
-        free_surface=survey.free_surface,
-        vmin_gradient=isinstance(survey.boundary, Sponge) and survey.boundary.vmin_gradient and adjoint,
-        receivers_repeat=survey.receivers_repeat, keep="nothing", every=1, segment=1, half=False,
-    )  # fmt: skip
+    scheme = survey_scheme(survey, gradient=adjoint)
     per_shot, heard = (survey.cells(name, shape, torch.device("cpu"), dtype)[0].shape[1] for name in KINDS)
     numbers = describe_run(scheme, shape, 1, survey.shots, per_shot, heard, survey.nt)
     return _native.acoustic_plan(numbers, dtype_name(dtype), "adjoint" if adjoint else "forward", engine, chip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any, overload
@@ -15,11 +16,12 @@ from seisfast.boundaries import CPML, Sponge, faces_of
 from seisfast.engines import choose_engine
 from seisfast.ops.acoustic import Scheme
 from seisfast.ops.derivatives import Simulate, is_transformed, refuse_forward_mode
+from seisfast.planning import check_refinable, planned_scheme
 from seisfast.positions import gather
 from seisfast.reference.acoustic import expand_wavelet
 from seisfast.resampling import downsampled
 from seisfast.snapshots import Callback, Every
-from seisfast.storage import Storage, planned_scheme
+from seisfast.storage import Storage
 from seisfast.survey import Survey
 from seisfast.wavelets import BAND
 
@@ -61,27 +63,27 @@ def simulate(
         Pressure `[shots, time, receivers]`, or `[models, shots, time, receivers]` for a batch of models, in the dtype
         of the velocity; of gradient receivers its derivative, per metre. With `snapshots` a pair: these records, and
         the pressure on the model's cells, `[shots, snapshots, nz, nx]` or `[models, shots, snapshots, nz, nx]`, without
-        gradient: ``fields[s, i, iz, ix]`` is what a receiver there records in sample i k (with substeps, before the
-        low-pass).
+        gradient or tangent: ``fields[s, i, iz, ix]`` is what a receiver there records in sample i k (with substeps,
+        before the low-pass).
 
     Raises:
-        TypeError: a velocity that is not a floating-point tensor, another kind of survey, storage or substeps.
-        ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a time step
-            above the stability limit (with the largest stable one), an engine that does not run there, substeps below
-            1, or "auto" or a callback where the velocity cannot be read.
-        MemoryError: records and what the gradient keeps exceed the memory, with how much and what to change.
-        FloatingPointError: a record that is not finite, or exceeds float16, naming the first such shot.
+        TypeError: a velocity that is not a floating-point tensor, another kind of survey, storage, substeps or
+            snapshots.
+        ValueError: a shape that is not the survey's, a velocity that is not finite and positive, a wavelet of another
+            number of models, wavelet or positions that require grad on another device, a time step above the stability
+            limit (with the largest stable one), ``Storage(every=...)`` beyond the Nyquist interval, an engine that does
+            not run there, substeps below 1, or "auto" or a callback where the velocity cannot be read.
+        MemoryError: results and what the gradient keeps exceed the memory, with how much and what to change.
+        FloatingPointError: a record or wavefield that is not finite, or exceeds float16, naming the first such shot.
+        RuntimeError: forward mode (`torch.func.jvp`, dual numbers) inside `torch.compile`.
 
     Source: C-PML as `CPML`, sponge as `Sponge`; scheme and transpose in docs/propagator.
     """
     run = prepare(velocity, survey, storage, engine, substeps, snapshots)
-    if snapshots is None:
-        return run.records(run.propagated(run.inputs)[0])
-    count = snapshots.count(survey.nt)
-    if snapshots.callback is not None:
-        return run.records(run.shown(count, snapshots.callback))
+    if snapshots is not None and snapshots.callback is not None:
+        return run.records(run.shown(snapshots.callback))
     data, fields = run.propagated(run.inputs)
-    return run.records(data), run.fields(fields, count)
+    return run.records(data) if snapshots is None else (run.records(data), run.fields(fields))
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Run:
     readable: bool
 
     def propagated(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """What the operators record, and the wavefields that they put out."""
+        """What the operators record of all inputs or some shots of them, and the wavefields that they put out."""
         outputs: tuple[Tensor, ...]
         if torch.compiler.is_compiling():
             refuse_forward_mode()
@@ -116,47 +118,60 @@ class Run:
             outputs = Simulate.apply(*inputs, self.scheme, self.survey)  # type: ignore[no-untyped-call]
         return outputs[0], outputs[-1]
 
-    def shown(self, count: int, callback: Callback) -> Tensor:
-        """What the operators record, in groups of shots, and the first so many wavefields of each to the callback."""
+    def shown(self, callback: Callback) -> Tensor:
+        """What the operators record, in groups of shots, and the wavefields of each shot to the callback."""
         models, shots = self.inputs[1].shape[:2]
-        some, several = min(self.scheme.at_once, shots), max(1, self.scheme.at_once // shots)
+        group_shots, group_models = min(self.scheme.at_once, shots), max(1, self.scheme.at_once // shots)
         groups = [
-            self._group(slice(m, m + several), slice(s, s + some), count, callback)
-            for m in range(0, models, several)
-            for s in range(0, shots, some)
+            self._group(slice(m, m + group_models), slice(s, s + group_shots), callback)
+            for m in range(0, models, group_models)
+            for s in range(0, shots, group_shots)
         ]
         data: Tensor = torch.cat(groups).unflatten(0, (models, shots))
         return data
 
-    def _group(self, models: slice, shots: slice, count: int, callback: Callback) -> Tensor:
+    def _group(self, models: slice, shots: slice, callback: Callback) -> Tensor:
         velocity, wavelet, sources, receivers, profile = self.inputs
         heard = receivers if len(receivers) == 1 else receivers[shots]
         data, fields = self.propagated((velocity[models], wavelet[models, shots], sources[shots], heard, profile))
-        _check_finite(data if self.velocity.dim() == 3 else data[0], models.start, shots.start)
+        first = models.start, shots.start
+        _check_finite(self._as_given(data), *first)
         with temporarily_clear_interpreter_stack():  # a callback within torch.func sees ordinary tensors
-            for m, of_model in enumerate(unwrapped(fields).detach(), models.start):
+            given = self.fields(unwrapped(fields), *first)
+            for m, of_model in enumerate(given if self.velocity.dim() == 3 else given[None], models.start):
                 for s, of_shot in enumerate(of_model, shots.start):
-                    callback(m, s, of_shot[:count].to(self.velocity.dtype))
+                    callback(m, s, of_shot)
         return data.flatten(0, 1)
 
-    def records(self, data: Tensor) -> Tensor:
-        """What the operators recorded on cells and inner steps, as the caller expects it."""
+    def assembled(self, data: Tensor) -> Tensor:
+        """What the operators recorded on cells and inner steps, as the caller expects it: a linear map."""
         data = data if self.weights is None else gather(data, self.weights)
-        data = data if self.substeps == 1 else downsampled(data, self.substeps)
-        records = (data if self.velocity.dim() == 3 else data[0]).to(self.velocity.dtype)
-        return check(records) if self.readable else records
+        return self._as_given(data if self.substeps == 1 else downsampled(data, self.substeps))
 
-    def fields(self, shown: Tensor, count: int) -> Tensor:
-        """The first so many wavefields of those that the operators put out, as the caller expects them."""
-        fields = shown[:, :, :count].detach()
-        return (fields if self.velocity.dim() == 3 else fields[0]).to(self.velocity.dtype)
+    def records(self, data: Tensor) -> Tensor:
+        """The same, checked to be finite where values may be read."""
+        records = self.assembled(data)
+        return check(records) if self.readable and not is_transformed(records) else records
+
+    def fields(self, fields: Tensor, model: int = 0, shot: int = 0) -> Tensor:
+        """The wavefields that the operators put out, of shots from this one on, as the caller expects them."""
+        given = self._as_given(fields.detach())
+        if given.dtype == torch.float16 and self.readable:
+            _check_finite(given.flatten(-2), model, shot, "wavefield")
+        return given
+
+    def _as_given(self, result: Tensor) -> Tensor:
+        return (result if self.velocity.dim() == 3 else result[0]).to(self.velocity.dtype)
 
 
 def prepare(
     velocity: Tensor, survey: Survey, storage: Storage | None, engine: str, substeps: int | str,
-    snapshots: Every[Any] | None = None,
+    snapshots: Every[Any] | None = None, gradient: bool | None = None,
 ) -> Run:  # fmt: skip
-    """Check the arguments of `simulate`, which names what is raised, before any work is done."""
+    """Check the arguments of `simulate`, which names what is raised, before any work is done.
+
+    What the gradient needs is kept, by default, where autograd asks for it.
+    """
     if not isinstance(velocity, Tensor) or velocity.dtype not in FLOATS:
         found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
         raise TypeError(f"velocity must be a float16, bfloat16, float32 or float64 tensor, got {found}")
@@ -193,12 +208,13 @@ def prepare(
             "substeps must be a number inside torch.compile, CUDA-graph capture and torch.func.vmap, where the fastest "
             'velocity cannot be read (Survey.substeps finds the number), got "auto"'
         )
+    check_refinable(batch, survey, steps)
     survey = survey.refined(steps)
     shape = (batch.shape[1], batch.shape[2])
     sources, strengths = survey.cells("sources", shape, batch.device, batch.dtype)
     receivers, weights = survey.cells("receivers", shape, batch.device, batch.dtype)
     traces = receivers.shape[1] * (2 if seen else 1) + (0 if weights is None else survey.receivers_per_shot)
-    scheme = planned_scheme(batch, survey, storage or Storage(), engine, traces, snapshots, steps)
+    scheme = planned_scheme(batch, survey, storage or Storage(), engine, traces, snapshots, steps, gradient)
     inputs = (
         batch,
         expand_wavelet(survey, batch, strengths),
@@ -213,16 +229,24 @@ def check(data: Tensor) -> Tensor:
     """The records themselves when they are finite: for use after a captured or compiled `simulate`.
 
     Args:
-        data: `[..., shots, time, receivers]`.
+        data: `[shots, time, receivers]` or `[models, shots, time, receivers]`.
 
     Raises:
+        TypeError: no floating-point tensor.
+        ValueError: another number of dimensions.
         FloatingPointError: a shot whose record is not finite.
     """
+    if not isinstance(data, Tensor) or not data.is_floating_point():
+        raise TypeError(f"data must be a floating-point tensor, got {getattr(data, 'dtype', type(data).__name__)}")
+    if data.dim() not in (3, 4):
+        raise ValueError(
+            f"data must have shape [shots, time, receivers] or [models, shots, time, receivers], got {list(data.shape)}"
+        )
     return _check_finite(data)
 
 
-def _check_finite(data: Tensor, model: int = 0, shot: int = 0) -> Tensor:
-    """The records themselves when they are finite; `data` may begin at a later model and shot."""
+def _check_finite(data: Tensor, model: int = 0, shot: int = 0, what: str = "record") -> Tensor:
+    """The data of every shot, `[..., shots, x, y]`, when they are finite; they may begin at a later model and shot."""
     total = data.detach().sum((-1, -2), dtype=torch.promote_types(data.dtype, torch.float32))
     bad = ~torch.isfinite(total)
     if bool(bad.any()):
@@ -230,7 +254,7 @@ def _check_finite(data: Tensor, model: int = 0, shot: int = 0) -> Tensor:
         where = f"shot {first[-1] + shot}" + (f" of model {first[0] + model}" if len(first) > 1 else "")
         narrow = "it exceeds the 65504 that float16 holds, or " if data.dtype == torch.float16 else ""
         raise FloatingPointError(
-            f"the record of {where} is not finite: {narrow}the wavefield diverged (is the wavelet finite and of sane "
+            f"the {what} of {where} is not finite: {narrow}the wavefield diverged (is the wavelet finite and of sane "
             "amplitude, and the layer's vmax near the model's?)"
         )
     return data
@@ -268,18 +292,24 @@ def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int
     if peak > 0:
         points = low / (BAND * peak * max(survey.spacing))
         if points < 3.5:
-            warnings.warn(
+            _warn(
                 f"{points:.2g} points per shortest wavelength ({low:g} m/s at {BAND * peak:.3g} Hz, spacing "
-                f"{max(survey.spacing):g} m): the record will be dispersed; 3.5 or more are advised",
-                stacklevel=3,
+                f"{max(survey.spacing):g} m): the record will be dispersed; 3.5 or more are advised"
             )
     if not isinstance(survey.boundary, Sponge):
         faces = faces_of(survey.boundary)
         fastest = [f.vmax for f in (faces.top, faces.bottom, faces.left, faces.right) if isinstance(f, CPML)]
         if high * 3 > min(fastest) * 4:
-            warnings.warn(
+            _warn(
                 f"the fastest velocity, {high:g} m/s, exceeds CPML vmax = {min(fastest):g} m/s by more than a "
-                "third: the layer will reflect; set CPML(vmax=...)",
-                stacklevel=3,
+                "third: the layer will reflect; set CPML(vmax=...)"
             )
     return steps
+
+
+def _warn(message: str) -> None:
+    """A warning that points at the first caller outside of this package, and of torch where that wraps it."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("seisfast", "torch"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

@@ -43,7 +43,17 @@ def downsampled(record: Tensor, substeps: int) -> Tensor:
         `[..., time, receivers]`; sample n is step ``m (n + 1 + REACH) - 1``, the field after the m steps of sample n.
     """
     smooth = _filtered(record, substeps, -2)
-    return smooth[..., (2 * REACH + 1) * substeps - 1 :: substeps, :] / substeps
+    return smooth[..., inner_step(REACH, substeps) :: substeps, :] / substeps
+
+
+def inner_steps(samples: int, substeps: int) -> int:
+    """Steps of a fine run over so many samples."""
+    return samples if substeps == 1 else substeps * (samples + 2 * REACH)
+
+
+def inner_step(sample: int, substeps: int) -> int:
+    """The step of a fine run after which the field is that of a sample."""
+    return sample if substeps == 1 else substeps * (sample + 1 + REACH) - 1
 
 
 def _filtered(signal: Tensor, substeps: int, dim: int) -> Tensor:

@@ -46,5 +46,5 @@ class Every(Generic[Shown]):
         object.__setattr__(self, "callback", callback)
 
     def count(self, nt: int) -> int:
-        """How many of so many samples these are."""
+        """Number of wavefields that this shows of `nt` samples."""
         return -(-nt // self.samples)

@@ -36,7 +36,7 @@ from seisfast.boundaries import (
     profiles,
 )
 from seisfast.positions import KINDS, Points
-from seisfast.resampling import REACH, upsampled
+from seisfast.resampling import inner_steps, upsampled
 from seisfast.stencil import second_weights
 from seisfast.wavelets import ricker
 
@@ -189,6 +189,11 @@ class Survey:
         """Whether the top face is free."""
         return isinstance(self.boundary, Faces) and isinstance(self.boundary.top, Free)
 
+    @property
+    def vmin_gradient(self) -> bool:
+        """Whether the gradient of the velocity goes through the sponge's damping as well."""
+        return isinstance(self.boundary, Sponge) and self.boundary.vmin_gradient
+
     def padded_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Cells of the grid that the wave runs on, layers included."""
         top, bottom, left, right = self.padding
@@ -228,7 +233,7 @@ class Survey:
         held = ("wavelet", steps), torch.float64, self.wavelet.device
         changes = {
             "dt": self.dt / steps,
-            "nt": steps * (self.nt + 2 * REACH),
+            "nt": inner_steps(self.nt, steps),
             "wavelet": resampled() if self.wavelet.requires_grad else self.held(*held, resampled),
             "_cache": self._cache.setdefault(steps, {}),
         }

@@ -15,7 +15,7 @@ from torch import Tensor
 import seisfast as sf
 from seisfast import _native
 from seisfast.engines import ENGINES, choose_engine, describe_engine
-from seisfast.storage import segment_length
+from seisfast.planning import segment_length
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-5}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
@@ -323,8 +323,12 @@ def test_openfwis_limit_at_order_four() -> None:
 
 def test_dispersion_is_a_warning_with_the_points() -> None:
     slow = torch.full((14, 17), 1300.0)
-    with pytest.warns(UserWarning, match=r"3\.\d points per shortest wavelength \(1300 m/s at .* Hz, spacing 11 m\)"):
-        sf.simulate(slow, small_survey(wavelet=small_wavelet(3)))
+    survey = small_survey(wavelet=small_wavelet(3))
+    dispersed = r"3\.\d points per shortest wavelength \(1300 m/s at .* Hz, spacing 11 m\)"
+    for call in (lambda: sf.simulate(slow, survey), lambda: sf.Born(slow, survey)):
+        with pytest.warns(UserWarning, match=dispersed) as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
     with pytest.warns(UserWarning, match="the record will be dispersed; 3.5 or more are advised"):
         sf.simulate(slow, small_survey(wavelet=small_wavelet(3)))
     sf.simulate(slow, small_survey(wavelet=torch.zeros(NT)))  # silence is not dispersed
@@ -335,8 +339,9 @@ def test_a_model_far_above_the_layers_vmax_is_a_warning() -> None:
     layer = sf.CPML(4, vmax=2500.0)
     with pytest.warns(UserWarning, match=r"velocity, 3400 m/s, exceeds CPML vmax = 2500 m/s by more than a third"):
         sf.simulate(velocity, small_survey(layer, wavelet=small_wavelet()))
-    with pytest.warns(UserWarning, match="the layer will reflect"):
+    with pytest.warns(UserWarning, match="the layer will reflect") as caught:
         sf.simulate(velocity, small_survey(sf.Faces(top=sf.Free(), left=layer), wavelet=small_wavelet()))
+    assert caught[0].filename == __file__
     sf.simulate(velocity * 0.95, small_survey(layer, wavelet=small_wavelet()))
     sf.simulate(velocity, small_survey("sponge", wavelet=small_wavelet()))
 
@@ -480,3 +485,21 @@ def test_engine_description_names_the_grid() -> None:
 def test_checkpoints_are_about_the_square_root_apart() -> None:
     assert segment_length(1) >= 1
     assert segment_length(1000) == 55
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ([1.0], TypeError, "data must be a floating-point tensor, got list"),
+        (torch.zeros(3, 4, 5, dtype=torch.int32), TypeError, r"data must be a floating-point tensor, got torch\.int32"),
+        (torch.zeros(4, 5), ValueError, r"data must have shape \[shots, time, receivers\] or .* got \[4, 5\]"),
+    ],
+)
+def test_what_check_refuses(data: Tensor, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        sf.check(data)
+
+
+def test_substeps_that_do_not_fit_are_refused_before_any_work() -> None:
+    with pytest.raises(MemoryError, match=r"substeps must leave room for .* GiB; cpu has .* GiB, got 10000000"):
+        sf.simulate(small_velocity(14, 17), small_survey(wavelet=small_wavelet(3, 2)), substeps=10**7)

@@ -12,7 +12,7 @@ from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_v
 from torch import Tensor
 
 import seisfast as sf
-from seisfast.storage import planned_scheme
+from seisfast.planning import planned_scheme
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
 EXACT = [sf.Storage("all"), sf.Storage("checkpoint"), sf.Storage()]

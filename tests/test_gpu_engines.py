@@ -276,7 +276,7 @@ def test_groups_of_shots_that_fit_the_memory(engine: str, storage: str) -> None:
 
 def acoustic_scheme(survey: sf.Survey, velocity: Tensor, storage: sf.Storage) -> acoustic.Scheme:
     """What `simulate` makes of a call that asks for a gradient."""
-    from seisfast.storage import planned_scheme
+    from seisfast.planning import planned_scheme
 
     return planned_scheme(velocity.clone().requires_grad_(), survey, storage, "auto")
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 import seisfast as sf
+from seisfast.planning import planned_scheme
 from seisfast.reference.acoustic import expand_wavelet
-from seisfast.storage import planned_scheme
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*points per shortest wavelength"),

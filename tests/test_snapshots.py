@@ -42,6 +42,37 @@ def test_fields_are_what_receivers_record(boundary: str, samples: int) -> None:
     assert fields.abs().max() > 0
 
 
+@pytest.mark.parametrize("samples", [2**31 - 1, 2**32, 2**32 + 1, 2**63])
+@pytest.mark.parametrize("substeps", [1, 3])
+def test_an_interval_beyond_the_survey(samples: int, substeps: int) -> None:
+    """Beyond the numbers of the extension, too: the first sample alone."""
+    velocity, survey = small_velocity(*SHAPE), shots("cpml")
+    fields = sf.simulate(velocity, survey, substeps=substeps, snapshots=sf.Every(samples))[1]
+    assert fields.shape == (3, 1, *SHAPE)
+    assert torch.equal(fields, sf.simulate(velocity, survey, substeps=substeps, snapshots=sf.Every(NT))[1])
+
+
+def test_substeps_show_no_more_than_asked_for() -> None:
+    """Steps after the survey, which the low-pass needs, are not shown, and not kept either."""
+    fields = sf.simulate(small_velocity(*SHAPE), shots("cpml"), substeps=3, snapshots=sf.Every(1))[1]
+    assert fields.is_contiguous()
+    assert fields.untyped_storage().nbytes() == fields.numel() * 8 == 3 * NT * 14 * 17 * 8
+
+
+@pytest.mark.parametrize("shown", ["returned", "callback"])
+def test_a_wavefield_beyond_float16_is_an_error(shown: str) -> None:
+    """The record is finite: its receiver is far from the source."""
+    wavelet = 3000 * small_wavelet(3)
+    survey = shots("cpml", wavelet=wavelet, sources=[(3, 1), (3, 2), (3, 3)], receivers=[(13, 16)])
+    velocity = small_velocity(*SHAPE).half()
+    assert torch.isfinite(sf.simulate(velocity, survey)).all()
+    seen: list[int] = []
+    every: Any = sf.Every(3) if shown == "returned" else sf.Every(3, lambda m, s, fields: seen.append(s))
+    with pytest.raises(FloatingPointError, match=r"the wavefield of shot 0 .* exceeds the 65504 that float16 holds"):
+        sf.simulate(velocity, survey, snapshots=every)
+    assert not seen
+
+
 @pytest.mark.parametrize(
     "storage", [sf.Storage("all"), sf.Storage("checkpoint"), sf.Storage(every=3, dtype=torch.float16)]
 )
@@ -116,7 +147,7 @@ def test_what_is_refused(snapshots: Any, error: type[Exception], message: str) -
 
 
 def test_memory_counts_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sf.storage, "free_memory", lambda _: 2 * 3 * 70 * 14 * 17 * 8)
+    monkeypatch.setattr(sf.planning, "free_memory", lambda _: 2 * 3 * 70 * 14 * 17 * 8)
     velocity = small_velocity(*SHAPE)
     sf.simulate(velocity, shots("cpml"), snapshots=sf.Every(1))
     with pytest.raises(MemoryError, match="for the results"):
@@ -205,10 +236,10 @@ def test_one_group_of_fields_at_a_time(
     velocity, survey = small_velocity(3, *SHAPE), shots("cpml")
     velocity.requires_grad_(gradient)
     one, storage = NT * 14 * 17 * 8, sf.Storage("checkpoint")
-    kept = sf.storage.planned_scheme(velocity, survey, storage)
+    kept = sf.planning.planned_scheme(velocity, survey, storage)
     threads(2 if limit == "threads" else 100)
     if limit == "free memory":
-        monkeypatch.setattr(sf.storage, "free_memory", lambda _: 4 * 2 * one)
+        monkeypatch.setattr(sf.planning, "free_memory", lambda _: 4 * 2 * one)
     elif limit == "memory":
         used = kept_bytes(kept, 3, 3, SHAPE, NT, torch.float64)
         storage = sf.Storage("checkpoint", memory=used + 2 * 2 * one)
@@ -241,9 +272,9 @@ def test_whole_models_share_a_group(threads: Callable[[int], None]) -> None:
 def test_memory_counts_the_fields_of_one_group(threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     threads(1)
     velocity, field = small_velocity(*SHAPE), 14 * 17 * 8
-    monkeypatch.setattr(sf.storage, "free_memory", lambda _: 70 * field + 3 * 70 * 2 * 5 * 8)
+    monkeypatch.setattr(sf.planning, "free_memory", lambda _: 70 * field + 3 * 70 * 2 * 5 * 8)
     sf.simulate(velocity, shots("cpml"), snapshots=sf.Every(1, Watch()))
-    monkeypatch.setattr(sf.storage, "free_memory", lambda _: 70 * field + 3 * 70 * 2 * 5 * 8 - 1)
+    monkeypatch.setattr(sf.planning, "free_memory", lambda _: 70 * field + 3 * 70 * 2 * 5 * 8 - 1)
     with pytest.raises(MemoryError, match="for the results"):
         sf.simulate(velocity, shots("cpml"), snapshots=sf.Every(1, Watch()))
 

@@ -13,8 +13,9 @@ class CpuShot {
   virtual ~CpuShot() = default;
   virtual int64_t workspace() const = 0;  // elements of T that it works in
   virtual int most_members() const = 0;   // threads that can share it
-  // The share of one thread; all run at once. `depth`: steps on some rows before the next rows, 0 for what the cache
-  // suggests. The result depends on neither.
+  virtual int parts() const = 0;          // of the crew of several members; one alone takes no turns
+  // The share of one thread. `depth`: steps on some rows before the next rows, 0 for what the cache suggests. The result
+  // depends on neither.
   virtual void run(Crew& crew, int member, int members, int depth) = 0;
   virtual void finish() = 0;  // after all shares
 };

@@ -53,7 +53,7 @@ void cpu_run(const Acoustic<T>& p, Task task, int threads) {
     run_threads(std::min(threads, alone), [&](int, int) {
       const FlushSubnormals flush;
       const Memory<T> memory = allocate<T>(workspace);
-      Crew crew(1);
+      Crew crew(0);
       for (int i = next++; i < alone; i = next++) {
         const std::unique_ptr<CpuShot> shot = make(p, task, p.first + i, memory.get());
         shot->run(crew, 0, 1, 0);
@@ -65,7 +65,7 @@ void cpu_run(const Acoustic<T>& p, Task task, int threads) {
   const Memory<T> memory = allocate<T>(workspace);
   for (int i = alone; i < p.count; ++i) {
     const std::unique_ptr<CpuShot> shot = make(p, task, p.first + i, memory.get());
-    Crew crew(sharing);
+    Crew crew(shot->parts());
     run_threads(sharing, [&](int member, int members) {
       const FlushSubnormals flush_here;
       shot->run(crew, member, members, 0);

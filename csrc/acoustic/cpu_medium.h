@@ -27,6 +27,9 @@ struct Span {
   }
 };
 
+// The rows of band b.
+inline Span band_rows(int b, int bands, int nz) { return {b * kBand, b + 1 < bands ? (b + 1) * kBand : nz}; }
+
 // The layers at the two ends of an axis of `cells`, each with the stencil's reach and in whole units; one where they meet.
 struct Spans {
   Span span[2];
@@ -168,12 +171,12 @@ struct Medium {
   const T* pulse(int s) const {
     return p.wavelet + model * p.wavelet_model + shot * p.wavelet_shot + s * p.wavelet_source;
   }
-  const T* pulse_t(int s) const { return p.wavelet_t + ((int64_t(model) * p.shots + shot) * p.per_shot + s) * p.nt; }
+  const T* pulse_t(int s) const { return p.wavelet_t + (int64_t(job) * p.per_shot + s) * p.nt; }
 
   const T* a_z() const { return p.profile; }
   const T* b_z() const { return p.profile + nz; }
 
-  Span band(int b) const { return {b * kBand, b + 1 < bands ? (b + 1) * kBand : nz}; }
+  Span band(int b) const { return band_rows(b, bands, nz); }
   // visit(rows, s) for the moving rows of a band: those in span s of the layers of z, and with -1 those in none.
   template <class Visit>
   void for_rows(Span band, Visit visit) const {

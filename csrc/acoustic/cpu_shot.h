@@ -20,8 +20,11 @@ class Shot : public CpuShot {
         scratch(p.half ? arena.take(g.cells() * p.channels()) : nullptr) {}
 
   int64_t workspace() const override { return arena.used; }
+  int parts() const override { return cut(true).parts; }
+  // With two parts or more each, one of which can go on while the other's neighbour is waited for.
+  int most_members() const override { return parts() > 1 ? parts() / 2 : 1; }
   void run(Crew& crew, int member, int members, int depth) override {
-    Slab slab(m.nz, m.bands, unlayered(), p.sponge, depth > 0 ? depth : fitting(), crew, member, members);
+    Slab slab(cut(members > 1), p.sponge, depth > 0 ? depth : fitting(), crew, member, members);
     slab.sweep(1, [this](int, int band) { prepare(band); });
     run(slab);
   }
@@ -59,7 +62,7 @@ class Shot : public CpuShot {
   // The model's cells of a band of u[n + 1], among the snapshots.
   void show(int n, int band) const {
     const Span rows = m.band(band).within({g.top, m.nz - g.bottom});
-    T* to = p.fields + (int64_t(job) * p.snapshots() + (n - p.first_snapshot) / p.snapshot) * g.nz * g.nx;
+    T* to = p.fields + p.shown(job, n);
     for (int iz = rows.begin; iz < rows.end; ++iz)
       std::memcpy(to + int64_t(iz - g.top) * g.nx, wave.field[(n + 1) & 1] + int64_t(iz) * m.stride + g.left,
                   size_t(g.nx) * sizeof(T));
@@ -146,8 +149,28 @@ class Shot : public CpuShot {
     const int64_t band = int64_t(kBand) * m.stride * fields * int64_t(sizeof(T)), fitting = second_level_cache() / band;
     return fitting >= m.bands || fitting < 1 ? 1 : fitting < 4 ? int(fitting) : 4;
   }
-  // Rows at whose borders slabs may meet: a layer's recursion belongs to one thread. A sponge has none.
-  Span unlayered() const { return p.sponge ? Span{0, m.nz} : Span{g.top + R, m.nz - g.bottom - R}; }
+  // Parts meet where no recursion of z runs. A sponge has none.
+  Cut cut(bool shared) const {
+    return {m.nz, m.bands, p.sponge ? Span{0, m.nz} : Span{g.top + R, m.nz - g.bottom - R}, shared};
+  }
+
+  // From the last checkpoint to the first: load(s, band), its steps forth(n, band) and the same back(n, band).
+  template <class Load, class Forth, class Back>
+  void retreat_from_checkpoints(Slab& slab, Load load, Forth forth, Back back) const {
+    for (int s = p.segments() - 1; s >= 0; --s) {
+      const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
+      slab.sweep(1, [&](int, int band) { load(s, band); });
+      slab.sweep(end - begin, [&](int i, int band) { forth(begin + i, band); });
+      slab.sweep(end - begin, [&](int i, int band) { back(end - 1 - i, band); });
+    }
+  }
+
+  // The launcher of phases over a gradient's cells (gradient.h): one after the other, here.
+  auto serially() const {
+    return [job = job](int64_t count, int, int, auto phase) {
+      for (int i = 0; i < int(count); ++i) phase(i, job);
+    };
+  }
 
   const Acoustic<T> p;
   const Grid g;
@@ -167,7 +190,7 @@ class ForwardShot : public Shot<T, R> {
  public:
   using Base::Base;
   // Float16 steps are scaled by their largest value, which is known after the whole step.
-  int most_members() const override { return p.half ? 1 : Slab::most(this->m.bands, this->unlayered()); }
+  int most_members() const override { return p.half ? 1 : Base::most_members(); }
   void finish() override {}
 
  private:
@@ -204,12 +227,7 @@ class AdjointShot : public Shot<T, R> {
       : Base(params, job, workspace), mu(m, arena), sums(arena.take(gradient_size(p))),
         segment(p.keep == Keep::checkpoints ? arena.take(p.segment * per_step()) : nullptr) {}
 
-  int most_members() const override { return Slab::most(m.bands, this->unlayered()); }
-  void finish() override {
-    finish_gradient(p, sums, 0, [this](int64_t count, int, int, auto phase) {
-      for (int i = 0; i < int(count); ++i) phase(i, job);
-    });
-  }
+  void finish() override { finish_gradient(p, sums, 0, this->serially()); }
 
  private:
   int fitting() const override { return this->fitting_with(5); }
@@ -220,29 +238,24 @@ class AdjointShot : public Shot<T, R> {
   }
   void run(Slab& slab) override {
     slab.sweep(1, [&](int, int band) { add_residual(p.nt - 1, band); });
-    if (p.keep != Keep::checkpoints) {
-      slab.sweep(p.nt, [&](int i, int band) {
+    if (p.keep != Keep::checkpoints)
+      return slab.sweep(p.nt, [&](int i, int band) {
         const int n = p.nt - 1 - i;
         const bool kept = this->keeps(n);
         if (kept && p.half) expand(n, band);
         retreat(n, band, slab, kept ? this->kept_step(n, 0) : nullptr,
                 kept && p.vmin_gradient ? this->kept_step(n, 1) : nullptr);
       });
-      return;
-    }
-    for (int s = p.segments() - 1; s >= 0; --s) {
-      const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
-      auto kept = [&](int n) { return segment + (n - begin) * per_step(); };
-      auto change = [&](int n) { return p.vmin_gradient ? kept(n) + g.cells() : nullptr; };
-      slab.sweep(1, [&](int, int band) {
-        move_state(wave, begin, band, this->checkpoint(s), Load{});
-        wave.wrap(begin, m.band(band));
-      });
-      slab.sweep(end - begin,
-                 [&](int i, int band) { this->advance(begin + i, band, slab, kept(begin + i), change(begin + i)); });
-      slab.sweep(end - begin,
-                 [&](int i, int band) { retreat(end - 1 - i, band, slab, kept(end - 1 - i), change(end - 1 - i)); });
-    }
+    auto kept = [&](int n) { return segment + n % p.segment * per_step(); };
+    auto change = [&](int n) { return p.vmin_gradient ? kept(n) + g.cells() : nullptr; };
+    this->retreat_from_checkpoints(
+        slab,
+        [&](int s, int band) {
+          move_state(wave, s * p.segment, band, this->checkpoint(s), Load{});
+          wave.wrap(s * p.segment, m.band(band));
+        },
+        [&](int n, int band) { this->advance(n, band, slab, kept(n), change(n)); },
+        [&](int n, int band) { retreat(n, band, slab, kept(n), change(n)); });
   }
 
   int64_t per_step() const { return g.cells() * p.channels(); }

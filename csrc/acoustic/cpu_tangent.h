@@ -19,7 +19,6 @@ class TangentShot : public Shot<T, R> {
  public:
   TangentShot(const Acoustic<T>& params, int job, T* workspace)
       : Base(params, job, workspace, true), wave_t(this->m, this->arena) {}
-  int most_members() const override { return Slab::most(this->m.bands, this->unlayered()); }
 
  protected:
   void prepare(int band) override {
@@ -88,14 +87,10 @@ class CurvatureShot : public TangentShot<T, R> {
  public:
   CurvatureShot(const Acoustic<T>& params, int job, T* workspace)
       : Base(params, job, workspace), mu(m, arena), mu_t(m, arena), sums(arena.take(gradient_size(p))),
-        sums_t(arena.take(gradient_size(p))), transposed(arena.take(g.cells())),
-        kept(arena.take(2 * p.segment * g.cells())), states(arena.take(2 * p.segments() * p.state())) {}
+        sums_t(arena.take(gradient_size(p))), spare(arena.take(g.cells())), kept(arena.take(2 * p.segment * g.cells())),
+        states(arena.take(2 * p.segments() * p.state())) {}
 
-  void finish() override {
-    finish_curvature(p, sums, sums_t, 0, [this](int64_t count, int, int, auto phase) {
-      for (int i = 0; i < int(count); ++i) phase(i, job);
-    });
-  }
+  void finish() override { finish_curvature(p, sums, sums_t, 0, this->serially()); }
 
  private:
   int fitting() const override { return this->fitting_with(10); }
@@ -106,32 +101,31 @@ class CurvatureShot : public TangentShot<T, R> {
   }
 
   void run(Slab& slab) override {
-    const int last = p.segments() - 1;
-    slab.sweep(1, [&](int, int band) { move_both(0, band, 0, Save{}); });
-    slab.sweep(last * p.segment, [&](int n, int band) {
-      this->advance_both(n, band, slab, laplacian(n, 0), nullptr);
-      if ((n + 1) % p.segment == 0) move_both(n + 1, band, (n + 1) / p.segment, Save{});
+    const int last = (p.segments() - 1) * p.segment;
+    slab.sweep(1, [&](int, int band) { move_both(0, band, Save{}); });
+    slab.sweep(last, [&](int n, int band) {
+      this->advance_both(n, band, slab, spare, nullptr);
+      if ((n + 1) % p.segment == 0) move_both(n + 1, band, Save{});
     });
     slab.sweep(1, [&](int, int band) { add_residuals(p.nt - 1, band); });
-    for (int s = last; s >= 0; --s) {
-      const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
-      slab.sweep(1, [&](int, int band) { move_both(begin, band, s, Load{}); });
-      slab.sweep(end - begin, [&](int i, int band) {
-        this->advance_both(begin + i, band, slab, laplacian(begin + i, 0), laplacian(begin + i, 1));
-      });
-      slab.sweep(end - begin, [&](int i, int band) { retreat_both(end - 1 - i, band, slab); });
-    }
+    this->retreat_from_checkpoints(
+        slab,
+        [&](int s, int band) {
+          move_both(s * p.segment, band, Load{});
+          wave.wrap(s * p.segment, m.band(band)), wave_t.wrap(s * p.segment, m.band(band));
+        },
+        [&](int n, int band) { this->advance_both(n, band, slab, laplacian(n, 0), laplacian(n, 1)); },
+        [&](int n, int band) { retreat_both(n, band, slab); });
   }
 
   // Of u (0) or u' (1) in step n of the current segment.
   T* laplacian(int n, int which) const { return kept + (2 * (n % p.segment) + which) * g.cells(); }
 
   template <class Move>
-  void move_both(int n, int band, int s, Move move) const {
-    T* state = states + 2 * s * p.state();
+  void move_both(int n, int band, Move move) const {
+    T* state = states + 2 * (n / p.segment) * p.state();
     move_state(wave, n, band, state, move);
     move_state(wave_t, n, band, state + p.state(), move);
-    wave.wrap(n, m.band(band)), wave_t.wrap(n, m.band(band));
   }
 
   // mu[n + 1] and mu'[n + 1] -> those at n, with the residuals of sample n - 1.
@@ -147,9 +141,9 @@ class CurvatureShot : public TangentShot<T, R> {
     const Span rows = m.band(band), t_rows = slab.ahead(rows, 2 * R), r_rows = slab.ahead(rows, R);
     const Backward<T, R> back{m, mu}, back_t{m, mu_t};
     back.correlate(n, rows, laplacian(n, 1), sum_t.grad);
-    back.retreat_band(n, rows, t_rows, r_rows, {laplacian(n, 0), sum.grad, nullptr, nullptr, transposed});
+    back.retreat_band(n, rows, t_rows, r_rows, {laplacian(n, 0), sum.grad, nullptr, nullptr, spare});
     back_t.retreat_band(n, rows, t_rows, r_rows, {laplacian(n, 0), sum_t.grad});
-    this->scatter(transposed, mu_t.field[n & 1], rows);
+    this->scatter(spare, mu_t.field[n & 1], rows);
     if (n > 0) add_residuals(n - 1, band);
   }
 
@@ -168,9 +162,9 @@ class CurvatureShot : public TangentShot<T, R> {
 
   const Wave<T, R> mu, mu_t;
   T *const sums, *const sums_t;
-  T* const transposed;  // L^T mu in the current step
-  T* const kept;        // Laplacians between two checkpoints
-  T* const states;      // checkpoints of both waves
+  T* const spare;   // of the current step: L u on the way to the last checkpoint, then L^T mu
+  T* const kept;    // Laplacians between two checkpoints
+  T* const states;  // checkpoints of both waves
 };
 
 }  // namespace SEISFAST_LEVEL

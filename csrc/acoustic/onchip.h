@@ -26,8 +26,8 @@ struct Parts {
   Parts(const Acoustic<T>& p, const Tiling& tiling, bool adjoint) {
     const int64_t cells = p.grid.cells();
     const bool tiled = tiling.engine == Engine::tiled, again = adjoint && p.keep == Keep::checkpoints;
-    const bool halts = again || (!adjoint && (p.half || p.snapshot));  // between launches, without a checkpoint there
-    const int copies = tiled ? 2 : halts ? 1 : 0;                      // a tile reads what its neighbours overwrite
+    const bool halts = again || (!adjoint && (p.half || p.snapshots));  // between launches, without a checkpoint there
+    const int copies = tiled ? 2 : halts ? 1 : 0;                       // a tile reads what its neighbours overwrite
     sums = adjoint ? gradient_size(p) : 0;
     state = p.state();
     states = copies * (tiled && again ? 2 : 1);

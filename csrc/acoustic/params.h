@@ -68,9 +68,9 @@ struct Acoustic {
   T* scales;       // [models * shots, kept steps, channels], half only
   T* checkpoints;  // [models * shots, checkpoints, state()]
 
-  // Forward: the field after step first_snapshot and every `snapshot` steps later goes to `fields`; 0: of none.
-  int snapshot, first_snapshot;
-  T* fields;  // [models, shots, snapshots(), nz, nx]
+  // Forward: so many fields, after step first_snapshot and every `snapshot` steps later.
+  int snapshots, first_snapshot, snapshot;
+  T* fields;  // [models, shots, snapshots, nz, nx]
 
   // Adjoint, and curvature, which puts derivatives into the results.
   const T* grad_data;  // as data
@@ -88,11 +88,14 @@ struct Acoustic {
   constexpr int reach() const { return order / 2; }
   constexpr int jobs() const { return models * shots; }
   constexpr int channels() const { return vmin_gradient ? 2 : 1; }
-  constexpr int kept_steps() const { return (nt + every - 1) / every; }
-  constexpr int snapshots() const {
-    return snapshot && nt > first_snapshot ? (nt - first_snapshot + snapshot - 1) / snapshot : 0;
+  constexpr int kept_steps() const { return 1 + (nt - 1) / every; }
+  constexpr bool shows(int n) const {
+    const int later = n - first_snapshot;
+    return snapshots && later >= 0 && later % snapshot == 0 && later / snapshot < snapshots;
   }
-  constexpr bool shows(int n) const { return snapshot && n >= first_snapshot && (n - first_snapshot) % snapshot == 0; }
+  constexpr int64_t shown(int job, int n) const {  // where in `fields`
+    return (int64_t(job) * snapshots + (n - first_snapshot) / snapshot) * grid.nz * grid.nx;
+  }
   constexpr int segments() const { return (nt + segment - 1) / segment; }
   // Elements of one memory variable of the side layers, [nz_p, left + right], and of those above and below, [.., row].
   constexpr int64_t side_cells() const { return sponge ? 0 : int64_t(grid.nz_p()) * (grid.left + grid.right); }

@@ -6,7 +6,6 @@
 #include "acoustic/compress.h"
 #include "acoustic/plain_adjoint.h"
 #include "acoustic/plain_forward.h"
-#include "acoustic/plain_tangent.h"
 #include "acoustic/snapshot.h"
 
 namespace seisfast {
@@ -18,7 +17,6 @@ void advance_step(const Phase<T>& here, bool keep, const Launch& launch) {
   const Acoustic<T>& p = here.p;
   if (!p.sponge) launch(p.layer_cells() + p.side_cells(), p.first, p.count, Psi<T, R>{here});
   launch(p.grid.cells(), p.first, p.count, Advance<T, R>{here, keep});
-  if (here.tangent) launch(p.grid.cells(), p.first, p.count, Scatter<T>{here, false});
   launch(1, p.first, p.count, Inject<T>{here});
 }
 
@@ -27,6 +25,12 @@ template <class T, class Each>
 void for_waves(const Acoustic<T>& p, int n, Task task, const Each& each) {
   each(Phase<T>{{p}, n, layout(p, task), false});
   if (has_tangents(task)) each(Phase<T>{{p}, n, layout(p, task), true});
+}
+
+// Both one step on; of the first wave, and of its tangent where `keep_tangent`, the Laplacian is kept.
+template <class T, int R, class Launch>
+void advance_waves(const Acoustic<T>& p, int n, Task task, bool keep_tangent, const Launch& launch) {
+  for_waves(p, n, task, [&](const Phase<T>& here) { advance_step<T, R>(here, keep_tangent || !here.tangent, launch); });
 }
 
 template <class T, class Launch>
@@ -58,11 +62,9 @@ void retreat_step(const Phase<T>& here, bool kept, const Launch& launch) {
   const int64_t cells = p.grid.cells();
   launch(p.receivers_repeat ? 1 : p.receivers, p.first, p.count, Residual<T>{here});
   launch(p.per_shot, p.first, p.count, SourceGradient<T>{here});
-  if (here.tangent) launch(cells, p.first, p.count, Correlate<T>{here});
   if (kept || !p.sponge) launch(cells, p.first, p.count, Image<T>{here, kept});
   if (!p.sponge) launch(p.layer_cells() + p.side_cells(), p.first, p.count, PsiTransposed<T, R>{here});
   launch(cells, p.first, p.count, Retreat<T, R>{here});
-  if (here.tangent) launch(cells, p.first, p.count, Scatter<T>{here, true});
 }
 
 // From the last checkpoint to the first: the steps after it once more, and back.
@@ -71,8 +73,7 @@ void retreat_from_checkpoints(const Acoustic<T>& p, Task task, const Launch& lau
   for (int s = p.segments() - 1; s >= 0; --s) {
     const int begin = s * p.segment, end = begin + p.segment < p.nt ? begin + p.segment : p.nt;
     checkpoint(p, begin, task, true, launch);
-    for (int n = begin; n < end; ++n)
-      for_waves(p, n, task, [&](const Phase<T>& here) { advance_step<T, R>(here, true, launch); });
+    for (int n = begin; n < end; ++n) advance_waves<T, R>(p, n, task, true, launch);
     for (int n = end - 1; n >= begin; --n)
       for_waves(p, n, task, [&](const Phase<T>& here) { retreat_step<T, R>(here, true, launch); });
   }
@@ -92,7 +93,7 @@ void adjoint(const Acoustic<T>& p, const Launch& launch) {
 template <class T, int R, class Launch>
 void born(const Acoustic<T>& p, const Launch& launch) {
   for (int n = 0; n < p.nt; ++n) {
-    for_waves(p, n, Task::born, [&](const Phase<T>& here) { advance_step<T, R>(here, !here.tangent, launch); });
+    advance_waves<T, R>(p, n, Task::born, false, launch);
     launch(p.receivers, p.first, p.count, Record<T>{{{p}, n, layout(p, Task::born), true}});
   }
 }
@@ -104,7 +105,7 @@ void curvature(const Acoustic<T>& p, const Launch& launch) {
   const int last = (p.segments() - 1) * p.segment;
   for (int n = 0; n < last; ++n) {
     if (n % p.segment == 0) checkpoint(p, n, task, false, launch);
-    for_waves(p, n, task, [&](const Phase<T>& here) { advance_step<T, R>(here, true, launch); });
+    advance_waves<T, R>(p, n, task, false, launch);
   }
   checkpoint(p, last, task, false, launch);
   retreat_from_checkpoints<T, R>(p, task, launch);

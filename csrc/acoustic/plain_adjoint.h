@@ -1,4 +1,5 @@
-// Owns the transposed phases of the plain engine: mu[n + 1] -> mu[n], as absorbing.h derives it.
+// Owns the transposed phases of the plain engine: mu[n + 1] -> mu[n], as absorbing.h derives it, and the derivative of
+// that along tangents, after the first wave (cpu_tangent.h has the equations).
 #pragma once
 #include "acoustic/half.h"
 #include "acoustic/plain_phase.h"
@@ -26,7 +27,7 @@ struct Residual : Phase<T> {
   }
 };
 
-// The tangent comes after the first wave and leaves its own gradient of the wavelet.
+// The tangent leaves its own gradient of the wavelet.
 template <class T>
 struct SourceGradient : Phase<T> {
   SEISFAST_HD void operator()(int s, int job) const {
@@ -41,7 +42,7 @@ struct SourceGradient : Phase<T> {
   }
 };
 
-// The correlation with what was kept of the first wave, and t of the strips.
+// The correlation with what was kept of the first wave, and t of the strips. L u mu has a derivative of two terms.
 template <class T>
 struct Image : Phase<T> {
   bool kept;
@@ -53,7 +54,9 @@ struct Image : Phase<T> {
     const Fields<T> f = this->at(job);
     const T mu = f.mu[i];
     if (kept) {
-      f.sums.grad[i] = fma(kept_value(job, 0, i), mu, f.sums.grad[i]);
+      T sum = f.sums.grad[i];
+      if (this->tangent) sum = fma(this->in_segment(job, true)[i], this->first_wave(job).mu[i], sum);
+      f.sums.grad[i] = fma(kept_value(job, 0, i), mu, sum);
       if (p.vmin_gradient) f.sums.damping[i] = fma(kept_value(job, 1, i), mu, f.sums.damping[i]);
     }
     if (p.sponge) return;
@@ -96,6 +99,7 @@ struct PsiTransposed : Phase<T> {
   }
 };
 
+// mu[n]; the tangent gains C' L^T mu[n + 1].
 template <class T, int R>
 struct Retreat : Phase<T> {
   SEISFAST_HD void operator()(int i, int job) const {
@@ -118,8 +122,9 @@ struct Retreat : Phase<T> {
     sum += extra;
     if (this->layout.scratch && !this->tangent) this->scratch(job)[i] = sum;
     const T strength = this->strength_at(job, iz, ix);
-    f.later[i] = p.sponge ? advance_damped(f.mu[i], f.later[i], this->damping_at(job, iz, ix), strength, sum)
-                          : advance(f.mu[i], f.later[i], strength, sum);
+    const T next = p.sponge ? advance_damped(f.mu[i], f.later[i], this->damping_at(job, iz, ix), strength, sum)
+                            : advance(f.mu[i], f.later[i], strength, sum);
+    f.later[i] = this->tangent ? fma(this->strength_tangent_at(job, iz, ix), this->scratch(job)[i], next) : next;
   }
 };
 

@@ -27,8 +27,8 @@ struct Psi : Phase<T> {
   }
 };
 
-// u[n + 1] without its injection; what the adjoint or the tangent needs goes to `kept`, [channels, nz_p, row], when there
-// is one.
+// u[n + 1] without its injection; what the adjoint or the tangent needs is kept, [channels, nz_p, row]. The tangent, which
+// comes after the first wave, gains C' L u[n] (cpu_tangent.h has the equations).
 template <class T, int R>
 struct Advance : Phase<T> {
   bool keep;
@@ -38,7 +38,7 @@ struct Advance : Phase<T> {
     const int row = p.grid.row(), iz = i / row, ix = i % row;
     if (ix >= p.grid.nx_p()) return;
     const Fields<T> f = this->at(job);
-    T* kept = keep ? kept_at(job) + i : nullptr;
+    T* kept = keep ? kept_at(job, this->tangent) + i : nullptr;
     if (kept && p.vmin_gradient) kept[p.grid.cells()] = f.u[i] - f.previous[i];
     if (p.free_surface && iz == 0) {
       if (kept) *kept = 0;
@@ -63,13 +63,14 @@ struct Advance : Phase<T> {
     sum += extra;
     if (kept) *kept = sum;
     const T strength = this->strength_at(job, iz, ix);
-    f.previous[i] = p.sponge ? advance_damped(f.u[i], f.previous[i], this->damping_at(job, iz, ix), strength, sum)
-                             : advance(f.u[i], f.previous[i], strength, sum);
+    const T next = p.sponge ? advance_damped(f.u[i], f.previous[i], this->damping_at(job, iz, ix), strength, sum)
+                            : advance(f.u[i], f.previous[i], strength, sum);
+    f.previous[i] = this->tangent ? fma(this->strength_tangent_at(job, iz, ix), kept_at(job, false)[i], next) : next;
   }
 
-  SEISFAST_HD T* kept_at(int job) const {
+  SEISFAST_HD T* kept_at(int job, bool of_tangent) const {
     const Acoustic<T>& p = this->p;
-    if (this->layout.segment) return this->in_segment(job, this->tangent);
+    if (this->layout.segment) return this->in_segment(job, of_tangent);
     return this->layout.scratch ? this->scratch(job)
                                 : static_cast<T*>(p.kept) + this->kept_index(job, this->n, 0) * p.grid.cells();
   }

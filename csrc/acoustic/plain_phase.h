@@ -6,6 +6,13 @@ namespace seisfast {
 inline namespace SEISFAST_LEVEL {
 namespace plain {
 
+// Elements of the fields of a wave (`fields`).
+template <class T>
+int64_t wave_size(const Acoustic<T>& p, bool transposed) {
+  const int64_t forward = p.state(), strips = align4(p.side_cells()) + align4(p.layer_cells());
+  return transposed ? gradient_size(p) + forward + 2 * (align4(p.grid.cells()) + strips) : forward;
+}
+
 // The workspace of a job: a wave or, along tangents, two, then what they share. What a task has not begins at 0.
 struct Layout {
   bool transposed;
@@ -28,8 +35,7 @@ Layout layout(const Acoustic<T>& p, Task task) {
   };
   Layout l{};
   l.transposed = task == Task::adjoint || task == Task::curvature;
-  take(p.state());
-  if (l.transposed) take(gradient_size(p) + 2 * (cells + align4(p.side_cells()) + align4(p.layer_cells())));
+  take(wave_size(p, l.transposed));
   if (task == Task::curvature) l.states = take(p.segments() * p.state());
   l.wave = end;
   if (has_tangents(task)) take(l.wave), l.scratch = take(cells);

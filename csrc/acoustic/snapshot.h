@@ -15,8 +15,7 @@ struct Snapshot : Place<T> {
   SEISFAST_HD void operator()(int i, int job) const {
     const Acoustic<T>& p = this->p;
     const int32_t at[2] = {i / p.grid.nx, i % p.grid.nx};
-    const int64_t shown = int64_t(job) * p.snapshots() + (n - p.first_snapshot) / p.snapshot;
-    p.fields[shown * p.grid.nz * p.grid.nx + i] = field[(job - p.first) * stride + this->cell(at)];
+    p.fields[p.shown(job, n) + i] = field[(job - p.first) * stride + this->cell(at)];
   }
 };
 

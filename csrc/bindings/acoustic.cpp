@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <climits>
 #include <stdexcept>
 #include <string>
 
@@ -23,18 +24,23 @@ void fill(double* to, const py::list& from) {
 template <class T>
 Acoustic<T> params(const py::dict& d) {
   auto number = [&](const char* name) { return d[name].cast<int64_t>(); };
+  auto count = [&](const char* name) {
+    const int64_t found = number(name);
+    if (found < 0 || found > INT_MAX)
+      throw std::invalid_argument(std::string(name) + " must lie between 0 and 2^31 - 1, got " + std::to_string(found));
+    return int(found);
+  };
   auto address = [&](const char* name) { return d[name].cast<uintptr_t>(); };
   Acoustic<T> p{};
-  p.grid = {int(number("nz")),     int(number("nx")),   int(number("top")),
-            int(number("bottom")), int(number("left")), int(number("right"))};
-  p.order = int(number("order"));
-  p.models = int(number("models"));
-  p.shots = int(number("shots"));
-  p.first = int(number("first"));
-  p.count = int(number("count"));
-  p.per_shot = int(number("per_shot"));
-  p.receivers = int(number("receivers"));
-  p.nt = int(number("nt"));
+  p.grid = {count("nz"), count("nx"), count("top"), count("bottom"), count("left"), count("right")};
+  p.order = count("order");
+  p.models = count("models");
+  p.shots = count("shots");
+  p.first = count("first");
+  p.count = count("count");
+  p.per_shot = count("per_shot");
+  p.receivers = count("receivers");
+  p.nt = count("nt");
   p.sponge = d["sponge"].cast<bool>();
   p.free_surface = d["free_surface"].cast<bool>();
   p.vmin_gradient = d["vmin_gradient"].cast<bool>();
@@ -55,9 +61,9 @@ Acoustic<T> params(const py::dict& d) {
   p.sources = as<const int32_t>(address("sources"));
   p.receiver_cells = as<const int32_t>(address("receiver_cells"));
   p.receiver_shot = number("receiver_shot");
-  p.keep = Keep(int(number("keep")));
-  p.every = int(number("every"));
-  p.segment = int(number("segment"));
+  p.keep = Keep(count("keep"));
+  p.every = count("every");
+  p.segment = count("segment");
   p.half = d["half"].cast<bool>();
   p.data = as<T>(address("data"));
   p.kept = as<void>(address("kept"));
@@ -67,15 +73,18 @@ Acoustic<T> params(const py::dict& d) {
   p.grad_velocity = as<T>(address("grad_velocity"));
   p.grad_wavelet = as<T>(address("grad_wavelet"));
   p.grad_slowest = as<T>(address("grad_slowest"));
-  p.snapshot = int(number("snapshot"));
-  p.first_snapshot = int(number("first_snapshot"));
+  p.snapshots = count("snapshots");
+  p.first_snapshot = count("first_snapshot");
+  p.snapshot = count("snapshot");
   p.fields = as<T>(address("fields"));
   p.velocity_t = as<const T>(address("velocity_t"));
   p.wavelet_t = as<const T>(address("wavelet_t"));
   p.grad_data_t = as<const T>(address("grad_data_t"));
   p.workspace = as<void>(address("workspace"));
-  if (p.order < 2 || p.order > 2 * kMaxReach || p.order % 2 || p.every < 1 || p.segment < 1)
-    throw std::invalid_argument("order must be 2, 4, 6 or 8, every and segment at least 1");
+  if (p.order < 2 || p.order > 2 * kMaxReach || p.order % 2 || p.every < 1 || p.segment < 1 || p.snapshot < 1)
+    throw std::invalid_argument("order must be 2, 4, 6 or 8; every, segment and snapshot at least 1");
+  if (p.snapshots && p.first_snapshot + int64_t(p.snapshots - 1) * p.snapshot >= p.nt)
+    throw std::invalid_argument("snapshots must come before step nt");
   if (p.first < 0 || p.count < 1 || p.count > p.jobs() - p.first)
     throw std::invalid_argument("first and count must name jobs among models * shots");
   return p;
@@ -100,6 +109,9 @@ void acoustic(const py::dict& d, Task task, int threads, uintptr_t stream) {
   const Acoustic<T> p = params<T>(d);
   const bool cuda = d["cuda"].cast<bool>();
   const Tiling tiling = cuda ? tiling_of(d) : Tiling{};
+  if (has_tangents(task) && (p.vmin_gradient || tiling.engine != Engine::plain))
+    throw std::invalid_argument(
+        "along tangents there is the plain engine alone on CUDA, and no derivative through the slowest velocity");
   const py::gil_scoped_release released;
   if (!cuda) return cpu_run(p, task, threads);
   cuda_run(p, tiling, task, as<void>(stream));

@@ -1,10 +1,10 @@
-// Owns how the threads that share one task wait for each other.
+// Owns how the threads that share one task take turns at its parts.
 #include "common/crew.h"
 
 namespace seisfast {
 namespace {
 
-constexpr int kAwake = 100;  // looks at a counter before sleeping; more would be taken from those who are waited for
+constexpr int kAwake = 100;  // looks for a change before sleeping; more would be taken from those who are waited for
 
 void pause() {
 #if defined(__x86_64__)
@@ -16,8 +16,9 @@ void pause() {
 
 }  // namespace
 
-void Crew::post(Counter& counter, int64_t value) {
-  counter.store(value);
+void Crew::finish(int i) {
+  ++part[size_t(i)].state;
+  ++finished;
   if (sleepers.load() == 0) return;
   {
     const std::lock_guard<std::mutex> lock(guard);
@@ -25,14 +26,14 @@ void Crew::post(Counter& counter, int64_t value) {
   changed.notify_all();
 }
 
-void Crew::wait_for(const Counter& counter, int64_t value) {
+void Crew::wait(int64_t seen) {
   for (int i = 0; i < kAwake; ++i) {
-    if (counter.load() >= value) return;
+    if (finished.load() != seen) return;
     pause();
   }
   std::unique_lock<std::mutex> lock(guard);
   ++sleepers;
-  changed.wait(lock, [&] { return counter.load() >= value; });
+  changed.wait(lock, [&] { return finished.load() != seen; });
   --sleepers;
 }
 

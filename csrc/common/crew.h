@@ -1,5 +1,5 @@
-// Owns how the threads that share one task wait for each other: by counters, awake for a moment, then asleep, so that
-// they give way on a busy machine.
+// Owns how the threads that share one task take turns at its parts: who is at which part, how often each part has been
+// done, and how a thread waits, awake for a moment, then asleep, so that it gives way on a busy machine.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -11,23 +11,26 @@ namespace seisfast {
 
 class Crew {
  public:
-  using Counter = std::atomic<int64_t>;
+  explicit Crew(int parts) : part(size_t(parts)) {}
 
-  explicit Crew(int members) : progress(size_t(members)) {}
+  int64_t done(int i) const { return part[size_t(i)].state.load() / 2; }
+  // Whether this thread may do part i, done so often, once more; nobody else does until `finish`.
+  bool take(int i, int64_t done) {
+    int64_t idle = 2 * done;
+    return part[size_t(i)].state.compare_exchange_strong(idle, idle + 1);
+  }
+  void finish(int i);
 
-  // Progress at the first and at the last part of a member's share.
-  Counter& first(int member) { return progress[size_t(member)].first; }
-  Counter& last(int member) { return progress[size_t(member)].last; }
-
-  void post(Counter& counter, int64_t value);
-  void wait_for(const Counter& counter, int64_t value);  // until it is `value` or more
+  int64_t changes() const { return finished.load(); }
+  // Until more has changed. What has changed must be read before the look that found nothing to do.
+  void wait(int64_t seen);
 
  private:
-  struct alignas(64) Progress {
-    Counter first{0};
-    alignas(64) Counter last{0};
+  struct alignas(64) Part {
+    std::atomic<int64_t> state{0};  // twice how often it has been done, and one more while somebody is at it
   };
-  std::vector<Progress> progress;
+  std::vector<Part> part;
+  std::atomic<int64_t> finished{0};
   std::atomic<int> sleepers{0};
   std::mutex guard;
   std::condition_variable changed;

@@ -21,7 +21,7 @@ from torch import Tensor
 
 import seisfast as sf
 from seisfast.ops.acoustic import kept_bytes
-from seisfast.storage import planned_scheme
+from seisfast.planning import planned_scheme
 
 SHAPE = (100, 100)
 LENGTHS = (250, 500, 1000, 2000, 4000)

@@ -38,8 +38,9 @@ class Scheme:
     half: bool
     engine: str = "auto"  # one of CUDA_ENGINES; a CPU has one engine
     memory: int = 0  # bytes of work memory on CUDA: shots run in groups that fit; 0: all at once
-    snapshot: int = 0  # the field after every so-manieth step is an output; 0: of none
-    first_snapshot: int = 0  # the first of these steps
+    snapshots: int = 0  # fields that a shot puts out: after step first_snapshot and every `snapshot` steps later
+    first_snapshot: int = 0
+    snapshot: int = 1
     at_once: int = 0  # shots of a call of the operators, where a callback sees their fields; 0: all
 
     def arguments(self) -> tuple[list[float], list[int], list[int]]:
@@ -50,13 +51,9 @@ class Scheme:
             [self.order, *self.padding, *(int(flag) for flag in flags)],
             [
                 KEEP[self.keep], self.every, self.segment, int(self.half), CUDA_ENGINES.index(self.engine), self.memory,
-                self.snapshot, self.first_snapshot,
+                self.snapshots, self.first_snapshot, self.snapshot,
             ],
         )  # fmt: skip
-
-    def snapshots(self, nt: int) -> int:
-        """How many fields a run of so many steps puts out."""
-        return len(range(self.first_snapshot, nt, self.snapshot)) if self.snapshot else 0
 
 
 def kept_bytes(scheme: Scheme, models: int, shots: int, shape: tuple[int, int], nt: int, dtype: torch.dtype) -> int:
@@ -97,7 +94,7 @@ def _scheme(scheme: list[float], layout: list[int], storage: list[int]) -> Schem
     return Scheme(
         (scheme[0], scheme[1]), scheme[2], layout[0], (layout[1], layout[2], layout[3], layout[4]),
         bool(layout[5]), bool(layout[6]), bool(layout[7]), bool(layout[8]),
-        names[storage[0]], storage[1], storage[2], bool(storage[3]), CUDA_ENGINES[storage[4]], *storage[5:8],
+        names[storage[0]], storage[1], storage[2], bool(storage[3]), CUDA_ENGINES[storage[4]], *storage[5:9],
     )  # fmt: skip
 
 
@@ -129,7 +126,7 @@ def _outputs(velocity: Tensor, wavelet: Tensor, receivers: Tensor, scheme: Schem
     models, nz, nx = velocity.shape
     shots, nt = wavelet.shape[1], wavelet.shape[3]
     kept, scales, checkpoints = _storage_shapes(scheme, models * shots, (nz, nx), nt)
-    fields = [models, shots, scheme.snapshots(nt), nz, nx] if scheme.snapshot else [0]
+    fields = [models, shots, scheme.snapshots, nz, nx] if scheme.snapshots else [0]
     return (
         velocity.new_empty((models, shots, nt, receivers.shape[1])),
         velocity.new_empty(kept, dtype=torch.float16 if scheme.half else velocity.dtype),
@@ -308,7 +305,7 @@ def describe_run(
         "d1z": [d / dz for d in first], "d1x": [d / dx for d in first],
         "d2z": [c / dz**2 for c in second], "d2x": [c / dx**2 for c in second],
         "keep": KEEP[plan.keep], "every": plan.every, "segment": plan.segment, "half": plan.half,
-        "snapshot": plan.snapshot, "first_snapshot": plan.first_snapshot,
+        "snapshots": plan.snapshots, "first_snapshot": plan.first_snapshot, "snapshot": plan.snapshot,
         **dict.fromkeys(addresses, 0),
     }  # fmt: skip
 

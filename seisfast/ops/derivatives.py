@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seisfast.boundaries import Sponge
 from seisfast.ops.acoustic import Scheme
 from seisfast.reference import acoustic as twin
 
@@ -23,7 +22,7 @@ _OPS = torch.ops.seisfast
 Dims = tuple[int | None, ...]
 
 
-_CONSTANT = "an operator counts as constant there; leave this call out of the compiled function"
+CONSTANT = "an operator counts as constant there; leave this call out of the compiled function"
 
 
 def refuse_forward_mode() -> None:
@@ -34,7 +33,7 @@ def refuse_forward_mode() -> None:
     """
     if torch.autograd.forward_ad._current_level >= 0:
         raise RuntimeError(
-            f"simulate must not run in forward mode (torch.func.jvp, dual numbers) inside torch.compile: {_CONSTANT}"
+            f"simulate must not run in forward mode (torch.func.jvp, dual numbers) inside torch.compile: {CONSTANT}"
         )
 
 
@@ -132,6 +131,8 @@ class Adjoint(torch.autograd.Function):
         saved: tuple[Any, ...] = (*ctx.saved_tensors, ctx.scheme, ctx.survey)
         grad_data, velocity, wavelet, *rest = saved
         data = born(velocity, velocity_c, wavelet, wavelet_c, *rest)
+        if not any(ctx.needs_input_grad[1:3]):
+            return (data, *(None,) * 10)
         still = torch.zeros_like(grad_data)
         grads = curvature(grad_data, still, velocity, velocity_c, wavelet, wavelet_c, *rest)
         return (data, *grads, *(None,) * 8)
@@ -176,8 +177,12 @@ class Born(torch.autograd.Function):
         saved: tuple[Any, ...] = (*ctx.saved_tensors, ctx.scheme, ctx.survey)
         velocity, velocity_t, wavelet, wavelet_t, *rest = saved
         still = [torch.zeros_like(t) for t in (grad, velocity, wavelet)]
-        for_tangents = curvature(still[0], grad, velocity, still[1], wavelet, still[2], *rest)
-        for_primals = curvature(grad, still[0], velocity, velocity_t, wavelet, wavelet_t, *rest)
+        for_primals: tuple[Tensor | None, ...] = (None, None)
+        for_tangents: tuple[Tensor | None, ...] = (None, None)
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[3]:
+            for_tangents = curvature(still[0], grad, velocity, still[1], wavelet, still[2], *rest)
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[2]:
+            for_primals = curvature(grad, still[0], velocity, velocity_t, wavelet, wavelet_t, *rest)
         return (for_primals[0], for_tangents[0], for_primals[1], for_tangents[1], *(None,) * 5)
 
     @staticmethod
@@ -238,32 +243,21 @@ class Curvature(torch.autograd.Function):
 
 
 def born(*args: Any) -> Tensor:  # noqa: ANN401
-    """Tangent of the data, compiled where it can be; arguments as of `Born`.
-
-    Raises:
-        RuntimeError: inside torch.compile.
-    """
-    if torch.compiler.is_compiling():
-        raise RuntimeError(f"Born must not be called inside torch.compile: {_CONSTANT}")
-    if _compiled(args):
-        data: Tensor = Born.apply(*args)  # type: ignore[no-untyped-call]
-    else:
-        data = _twin_born(args[-1], *args[4:6])(*args[:4])
+    """Tangent of the data, compiled where it can be; arguments as of `Born`."""
+    if args[-1].vmin_gradient:
+        twin_data: Tensor = _twin_born(args[-1], *args[4:6])(*args[:4])
+        return twin_data
+    data: Tensor = Born.apply(*args)  # type: ignore[no-untyped-call]
     return data
 
 
 def curvature(*args: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
     """Tangents of the gradients, compiled where they can be; arguments as of `Curvature`."""
-    if _compiled(args):
-        grads: tuple[Tensor, Tensor] = Curvature.apply(*args)  # type: ignore[no-untyped-call]
-    else:
-        grads = _twin_curvature(args[-1], *args[6:8])(*args[:6])
+    if args[-1].vmin_gradient:
+        twin_grads: tuple[Tensor, Tensor] = _twin_curvature(args[-1], *args[6:8])(*args[:6])
+        return twin_grads
+    grads: tuple[Tensor, Tensor] = Curvature.apply(*args)  # type: ignore[no-untyped-call]
     return grads
-
-
-def _compiled(args: tuple[Any, ...]) -> bool:
-    boundary = args[-1].boundary
-    return not (isinstance(boundary, Sponge) and boundary.vmin_gradient)
 
 
 def push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from seisfast.boundaries import Sponge
 from seisfast.positions import gather, spread
-from seisfast.resampling import REACH, downsampled
+from seisfast.resampling import downsampled, inner_step
 from seisfast.stencil import first_weights, second_weights
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def simulate(
         return given(data)
     nz, nx = batched.shape[1:]  # a receiver on every cell
     every = torch.cartesian_prod(torch.arange(nz), torch.arange(nx)).to(sources)[None]
-    first = 0 if steps == 1 else steps * (1 + REACH) - 1
-    shown = propagate(batched, wavelet, fine, sources, every)[:, :, first :: steps * snapshots.samples]
+    shown = propagate(batched, wavelet, fine, sources, every)
+    shown = shown[:, :, inner_step(0, steps) :: steps * snapshots.samples]
     shown = shown[:, :, : snapshots.count(survey.nt)].unflatten(-1, (nz, nx)).detach()
     if snapshots.callback is None:
         return given(data), given(shown)

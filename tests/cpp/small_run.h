@@ -21,14 +21,16 @@ struct Case {
   Keep keep;
   int every;
   bool half, vmin_gradient, repeat;
-  int layer = -1;  // cells on every face (but a free one) instead of a few
+  int layer = -1;   // cells on every face (but a free one) instead of a few
+  int segment = 5;  // steps between checkpoints, of 23
 };
 
 std::string describe(const Case& c) {
   const char* edges[] = {"C-PML", "sponge", "free top", "rigid", "wide C-PML"};
   return std::to_string(c.nz) + " x " + std::to_string(c.nx) + ", order " + std::to_string(c.order) + ", " +
          edges[int(c.edge)] + ", keep " + std::to_string(int(c.keep)) + ", every " + std::to_string(c.every) +
-         (c.layer < 0 ? "" : ", layer " + std::to_string(c.layer)) + (c.half ? ", half" : "") +
+         (c.layer < 0 ? "" : ", layer " + std::to_string(c.layer)) +
+         (c.segment == 5 ? "" : ", segment " + std::to_string(c.segment)) + (c.half ? ", half" : "") +
          (c.vmin_gradient ? ", vmin" : "") + (c.repeat ? ", repeated receivers" : "");
 }
 
@@ -56,7 +58,7 @@ struct Run {
     p.vmin_gradient = c.vmin_gradient;
     p.receivers_repeat = c.repeat;
     p.dt = T(1e-3);
-    p.keep = c.keep, p.every = c.every, p.segment = 5, p.half = c.half;
+    p.keep = c.keep, p.every = c.every, p.segment = c.segment, p.half = c.half;
     const double second[5][5] = {{},
                                  {-2, 1},
                                  {-2.5, 4. / 3, -1. / 12},
@@ -101,8 +103,8 @@ struct Run {
     random_values(velocity_t, p.models * c.nz * c.nx, -100, 100);
     random_values(wavelet_t, p.models * p.shots * p.per_shot * p.nt, -1, 1);
     random_values(grad_data_t, int64_t(grad_data.size()), -1, 1);
-    p.snapshot = 4, p.first_snapshot = 2;  // samples 2, 6, ..., 22, the last
-    fields.resize(size_t(p.jobs() * p.snapshots()) * size_t(c.nz * c.nx));
+    p.snapshots = 5, p.first_snapshot = 2, p.snapshot = 4;  // after steps 2, 6, ..., 18, and not after 22
+    fields.resize(size_t(p.jobs() * p.snapshots) * size_t(c.nz * c.nx));
     p.fields = fields.data();
     data.resize(grad_data.size());
     const int64_t steps = int64_t(p.jobs()) * p.kept_steps() * p.channels();

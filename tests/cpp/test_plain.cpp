@@ -121,6 +121,8 @@ int main() {
       }
   for (const Edge edge : {Edge::cpml, Edge::sponge, Edge::rigid})
     cases.push_back({1, 1, 8, edge, Keep::checkpoints, 1, false, false, true});
+  for (const int segment : {1, 23})  // a checkpoint of every step, of the first alone
+    cases.push_back({9, 11, 4, Edge::cpml, Keep::checkpoints, 1, false, false, false, -1, segment});
   int passed = 0, failed = 0;
   for (const Case& c : cases) {
     const bool ok = agrees<float>(c, 1) && agrees<double>(c, 2);
