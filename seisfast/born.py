@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.autograd import forward_ad
 
-from seisfast.ops.derivatives import born
-from seisfast.propagator import prepare, simulate
+from seisfast.arguments import ordinary_tensors, unwrapped
+from seisfast.ops.derivatives import CONSTANT, Adjoint, born
+from seisfast.propagator import prepare
 from seisfast.storage import Storage
 from seisfast.survey import Survey
+
+Method = TypeVar("Method", bound=Callable[..., object])
+
+
+def _eager(method: Method) -> Method:
+    """The method, outside of the graph of `torch.compile`; where the graph must not break, an error by name."""
+    reason = f"Born must not be called inside torch.compile: {CONSTANT}"
+    return torch.compiler.disable(method, reason=reason)  # type: ignore[no-any-return]
 
 
 class Born:
@@ -16,7 +31,11 @@ class Born:
 
     It is exact to rounding, for the discrete scheme with its layers; the transpose is that of the same matrix. Single
     scattering, in other words: `born(perturbation)` are the records of a medium whose velocity differs by an
-    infinitesimal multiple of the perturbation, to first order. `born.transpose` is reverse-time migration.
+    infinitesimal multiple of the perturbation, to first order. `born.transpose` is reverse-time migration. Both are
+    differentiable by their argument, in either mode, and `torch.func.vmap` maps over it.
+
+    Velocity, wavelet and positions are taken as they are now: the map stays the same when they change, and nothing
+    differentiates by them (`torch.func.jvp` of `simulate` does).
 
     Args:
         velocity: m/s, `[nz, nx]` or `[models, nz, nx]`, as `simulate` takes it.
@@ -26,23 +45,35 @@ class Born:
         substeps: as in `simulate`.
 
     Raises:
-        TypeError, ValueError, MemoryError: as `simulate`.
+        TypeError, ValueError, MemoryError: as `simulate`; also a velocity, wavelet or positions that `torch.func`
+            differentiates by or maps over.
+        torch._dynamo.exc.Unsupported: inside ``torch.compile(fullgraph=True)``, as both calls.
 
     Source: docs/propagator; the name after the first term of Born's series in the perturbation.
     """
 
+    @_eager
     def __init__(
         self, velocity: Tensor, survey: Survey, *, storage: Storage | None = None, engine: str = "auto",
         substeps: int | str = 1,
     ) -> None:  # fmt: skip
-        prepare(velocity, survey, storage, engine, substeps)
-        self.velocity, self.survey = velocity.detach(), survey
-        self._storage, self._engine, self._substeps = storage, engine, substeps
-        self._leaf: Tensor | None = None
-        self._records: Tensor | None = None
+        _check_constant("velocity", velocity)
+        for name in ("wavelet", "sources", "receivers"):
+            _check_constant(name, getattr(survey, name, None))
+        with ordinary_tensors(), torch.no_grad():
+            if isinstance(velocity, Tensor):
+                velocity = unwrapped(velocity).detach().clone()
+            run = prepare(velocity, survey, storage, engine, substeps, gradient=True)
+            batch, wavelet, sources, receivers, profile = map(unwrapped, run.inputs)
+            inputs = batch, wavelet.clone(), sources, receivers, profile
+            weights = None if run.weights is None else unwrapped(run.weights)
+        self._run = replace(run, inputs=inputs, weights=weights)
+        self.velocity, self.survey = velocity, survey
+        self._kept: list[Tensor] | None = None
 
+    @_eager
     def __call__(self, perturbation: Tensor) -> Tensor:
-        """Change of the records; differentiable by the perturbation.
+        """Change of the records.
 
         Args:
             perturbation: m/s, like the velocity.
@@ -54,13 +85,13 @@ class Born:
             TypeError: a perturbation that is not a tensor.
             ValueError: one of another shape, dtype or device than the velocity.
         """
-        _check_like("perturbation", perturbation, self.velocity)
-        run = prepare(self.velocity, self.survey, self._storage, self._engine, self._substeps)
-        batch, wavelet, *rest = run.inputs
-        change = perturbation.to(batch.dtype).reshape(batch.shape)
-        wavelet = wavelet.detach()
-        return run.records(born(batch, change, wavelet, torch.zeros_like(wavelet), *rest, run.scheme, run.survey))
+        _check_like("perturbation", perturbation, self.velocity.shape, self.velocity)
+        run, (velocity, wavelet, *rest) = self._run, self._run.inputs
+        change = perturbation.to(velocity.dtype).reshape(velocity.shape)
+        still = torch.zeros_like(wavelet)
+        return run.records(born(velocity, change, wavelet, still, *rest, run.scheme, run.survey))
 
+    @_eager
     def transpose(self, data: Tensor) -> Tensor:
         """Change of the velocity that correlates with a change of the records. The first call runs the survey once.
 
@@ -73,23 +104,42 @@ class Born:
         Raises:
             TypeError: data that are not a tensor.
             ValueError: of another shape, dtype or device than the records.
+            FloatingPointError: a record of the survey that is not finite.
         """
-        if self._records is None or self._leaf is None:
-            with torch.enable_grad():
-                self._leaf = self.velocity.clone().requires_grad_()
-                self._records = simulate(
-                    self._leaf, self.survey, storage=self._storage, engine=self._engine, substeps=self._substeps
-                )
-        _check_like("data", data, self._records)
-        (image,) = torch.autograd.grad(self._records, self._leaf, data, retain_graph=True)
-        return image
+        run, survey = self._run, self.survey
+        _, wavelet, _, receivers, _ = run.inputs
+        models = self.velocity.shape[:-2]
+        _check_like("data", data, (*models, survey.shots, survey.nt, survey.receivers_per_shot), self.velocity)
+        if self._kept is None:
+            with ordinary_tensors(), torch.no_grad(), temporarily_clear_interpreter_stack():
+                records, *kept, _ = torch.ops.seisfast.acoustic_forward(*run.inputs, *run.scheme.arguments())
+                run.records(records)
+            self._kept = kept
+        recorded = run.inputs[0].new_zeros(*wavelet.shape[:2], wavelet.shape[3], receivers.shape[1])
+        (spread,) = torch.func.vjp(run.assembled, recorded)[1](data)
+        image: Tensor = Adjoint.apply(  # type: ignore[no-untyped-call]
+            spread, *run.inputs, *self._kept, run.scheme, run.survey
+        )[0]
+        return image.to(data.dtype).reshape(self.velocity.shape)
 
 
-def _check_like(name: str, given: Tensor, expected: Tensor) -> None:
+def _check_constant(name: str, given: object) -> None:
+    functorch = torch._C._functorch
+    while isinstance(given, Tensor) and functorch.is_functorch_wrapped_tensor(given):
+        dual = forward_ad.unpack_dual(given).tangent is not None
+        if dual or given.requires_grad or functorch.is_batchedtensor(given):
+            raise ValueError(
+                f"{name} must not be what torch.func differentiates by or maps over, for Born takes it as constant, "
+                "got such a tensor: use torch.func.jvp of simulate"
+            )
+        given = functorch.get_unwrapped(given)
+
+
+def _check_like(name: str, given: Tensor, shape: tuple[int, ...], like: Tensor) -> None:
     if not isinstance(given, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(given).__name__}")
-    if given.shape != expected.shape:
-        raise ValueError(f"{name} must have the shape {list(expected.shape)}, got {list(given.shape)}")
+    if tuple(given.shape) != tuple(shape):
+        raise ValueError(f"{name} must have the shape {list(shape)}, got {list(given.shape)}")
     for what in ("dtype", "device"):
-        if getattr(given, what) != getattr(expected, what):
-            raise ValueError(f"{name} must have the {what} {getattr(expected, what)}, got {getattr(given, what)}")
+        if getattr(given, what) != getattr(like, what):
+            raise ValueError(f"{name} must have the {what} {getattr(like, what)}, got {getattr(given, what)}")

@@ -12,7 +12,10 @@ from torch import Tensor
 import seisfast as sf
 from seisfast import conventions
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*points per shortest wavelength")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*points per shortest wavelength"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated"),  # torch.func.jvp's own
+]
 BETWEEN = {"receivers": [[2.2, 3.0], [3.1, 0.4], [5.0, 6.0]], "receiver_kind": ["pressure", "gradient_z", "pressure"]}
 
 
@@ -62,6 +65,104 @@ def test_least_squares_by_autograd() -> None:
     data = born(change)
     (slope,) = torch.autograd.grad(data.square().sum() / 2, change)
     assert relative(slope, born.transpose(data.detach())) < 1e-12
+
+
+@pytest.mark.parametrize("substeps", [1, 3])
+def test_derivatives_and_maps_by_the_argument(substeps: int) -> None:
+    """Of a linear map the derivative is the map, in both modes; of the transpose it is the operator."""
+    survey, velocity = shots("cpml", **BETWEEN), small_velocity(14, 17)
+    born = sf.Born(velocity, survey, substeps=substeps)
+    changes, residuals = torch.randn(3, 14, 17).double(), torch.randn(3, 3, 70, 3).double()
+    image, record = born.transpose(residuals[0]), born(changes[0])
+    for operator, transpose, given, other, there, back in (
+        (born, born.transpose, changes, residuals, record, image),
+        (born.transpose, born, residuals, changes, image, record),
+    ):
+        slope = torch.func.grad(lambda x, f=operator, y=other: (f(x) * y[0]).sum())(given[1])
+        assert relative(slope, back) < 1e-12
+        assert relative(torch.func.jvp(operator, (given[1],), (given[0],))[1], there) < 1e-12
+        leaf = given[1].clone().requires_grad_()
+        (operator(leaf) * other[0]).sum().backward()
+        assert leaf.grad is not None
+        assert relative(leaf.grad, back) < 1e-12
+        mapped = torch.func.vmap(operator)(given)
+        assert torch.equal(mapped, torch.stack([operator(x) for x in given]))
+        assert transpose(mapped[0]).shape == given[0].shape
+
+
+@pytest.mark.parametrize("first", ["eager", "grad", "vmap", "jvp", "inference"])
+def test_the_first_transpose_may_come_anywhere(first: str) -> None:
+    """It keeps what later calls need, marked by no transform."""
+    survey, velocity = shots("free"), small_velocity(14, 17)
+    born, data = sf.Born(velocity, survey), torch.randn(3, 70, 5).double()
+    if first == "grad":
+        torch.func.grad(lambda d: born.transpose(d).sum())(data)
+    elif first == "vmap":
+        torch.func.vmap(born.transpose)(data[None])
+    elif first == "jvp":
+        torch.func.jvp(born.transpose, (data,), (data,))
+    elif first == "inference":
+        with torch.inference_mode():
+            born = sf.Born(velocity.clone(), survey)
+            born.transpose(data)
+    leaf = data.clone().requires_grad_()
+    image = born.transpose(leaf)
+    assert relative(image, sf.Born(velocity, survey).transpose(data)) == 0
+    image.square().sum().backward()
+    assert leaf.grad is not None
+    assert relative(leaf.grad, 2 * born(image.detach())) < 1e-12
+
+
+def test_it_stays_the_same_map() -> None:
+    """Also where the velocity, the wavelet or the positions that it was made with change in place."""
+    velocity, wavelet = small_velocity(14, 17), small_wavelet(3, 2).requires_grad_()
+    receivers = torch.tensor(BETWEEN["receivers"], dtype=torch.float64, requires_grad=True)
+    born = sf.Born(velocity, shots("cpml", wavelet=wavelet, receivers=receivers))
+    change, residual = torch.randn(14, 17).double(), torch.randn(3, 70, 3).double()
+    before = born(change)
+    with torch.no_grad():
+        velocity += 100
+        wavelet *= 2
+        receivers += 0.5
+    data, image = born(change), born.transpose(residual)
+    assert torch.equal(data, before)
+    assert not data.requires_grad
+    assert abs(float((data * residual).sum() - (change * image).sum())) < 1e-12 * float(data.norm() * residual.norm())
+
+
+@pytest.mark.parametrize("what", ["velocity", "wavelet"])
+def test_what_it_takes_as_constant_cannot_be_differentiated(what: str) -> None:
+    def of(velocity: Tensor, wavelet: Tensor) -> Tensor:
+        return sf.Born(velocity, shots("cpml", wavelet=wavelet))(torch.ones(14, 17).double()).sum()
+
+    argnum, inputs = ("velocity", "wavelet").index(what), (small_velocity(14, 17), small_wavelet(3, 2))
+    refusal = f"{what} must not be what torch.func differentiates by or maps over"
+
+    def of_one(x: Tensor) -> Tensor:
+        return of(*(x if i == argnum else tensor for i, tensor in enumerate(inputs)))
+
+    with pytest.raises(ValueError, match=refusal):
+        torch.func.grad(of, argnums=argnum)(*inputs)
+    with pytest.raises(ValueError, match=refusal):
+        torch.func.grad(lambda s: torch.func.grad(lambda x: of_one(s * x))(inputs[argnum]).sum())(
+            torch.ones(()).double()
+        )
+    with pytest.raises(ValueError, match=refusal):
+        torch.func.jvp(of_one, (inputs[argnum],), (inputs[argnum],))
+    if what == "velocity":  # the survey refuses such a wavelet
+        with pytest.raises(ValueError, match=refusal):
+            torch.func.vmap(of_one)(inputs[argnum][None])
+
+
+def test_inside_a_transform_of_something_else() -> None:
+    """What torch.func wraps without differentiating by it is a constant, too."""
+    velocity, wavelet = small_velocity(14, 17), small_wavelet(3, 2)
+
+    def of(scale: Tensor, velocity: Tensor, wavelet: Tensor) -> Tensor:
+        return sf.Born(velocity, shots("cpml", wavelet=wavelet))(scale * torch.ones(14, 17).double()).sum()
+
+    slope = torch.func.grad(of)(torch.tensor(2.0).double(), velocity, wavelet)
+    assert relative(slope, of(torch.tensor(1.0).double(), velocity, wavelet)) < 1e-12
 
 
 def test_deepwaves_born() -> None:
