@@ -101,7 +101,7 @@ def check_refinable(velocity: Tensor, survey: Survey, substeps: int) -> None:
     Raises:
         MemoryError: they do not.
     """
-    if torch.compiler.is_compiling():
+    if substeps == 1 or torch.compiler.is_compiling():
         return
     records = velocity.shape[0] * survey.shots * survey.receivers_per_shot * torch.finfo(velocity.dtype).bits // 8
     needed = inner_steps(survey.nt, substeps) * (records + survey.wavelet.numel() // survey.nt * 8)

@@ -1,12 +1,15 @@
-"""Shared fixtures: where the third-party data lies, and seeds."""
+"""Shared fixtures: where the third-party data lies, seeds, and the twin out of reach."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from seisfast.ops import derivatives
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +26,15 @@ def data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The twin is out of reach."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the twin was called")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(derivatives.twin, "propagate", refuse)
+        yield

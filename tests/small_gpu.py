@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
-from small_survey import small_survey, small_wavelet
+from small_survey import noise, small_survey, small_wavelet
 from torch import Tensor
 
 import seisfast as sf
@@ -89,11 +89,6 @@ def busy_survey(boundary: str | sf.boundaries.Boundary, shape: tuple[int, int], 
         "wavelet": small_wavelet(3, 1, 12),
     }
     return small_survey(boundary, **{**settings, **changes})
-
-
-def noise(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 3) -> Tensor:
-    """Normal deviates, the same on every device."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 def device_of(engine: str) -> torch.device:

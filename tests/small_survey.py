@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from seisfast.boundaries import CPML, Boundary, Faces, Free, Sponge
+from seisfast.propagator import simulate
+from seisfast.storage import Storage
 from seisfast.survey import Survey
 from seisfast.wavelets import ricker
 
@@ -20,6 +25,9 @@ BOUNDARIES: dict[str, Boundary] = {
     "sponge_vmin": Sponge(8, vmin_gradient=True),
     "rigid": CPML(0),
 }
+COMPILED = [name for name in BOUNDARIES if name != "sponge_vmin"]  # the twin differentiates that one along tangents
+DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+EXACT = [Storage("all"), Storage("checkpoint"), Storage()]  # all of the same gradient, to the bit
 NT = 70
 
 
@@ -39,6 +47,11 @@ def small_survey(boundary: str | Boundary = "cpml", **changes: object) -> Survey
     return Survey(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def shots(boundary: str, **changes: object) -> Survey:
+    """Three shots of two sources, for any number of models."""
+    return small_survey(boundary, **{"wavelet": small_wavelet(3, 2), **changes})
+
+
 def small_wavelet(*leading: int, nt: int = NT, dtype: torch.dtype = torch.float64) -> Tensor:
     """A different smooth pulse around 15 Hz for each leading index, `[*leading, nt]`."""
     pulse = ricker(15.0, 1e-3, 300)
@@ -55,7 +68,43 @@ def small_velocity(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return (2000.0 + 1500.0 * torch.rand(shape, generator=generator, dtype=torch.float64)).to(dtype)
 
 
+def noise(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 3) -> Tensor:
+    """Normal deviates, the same on every device."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def gradient(
+    velocity: Tensor, survey: Survey, weights: Tensor, run: Callable[..., Tensor] = simulate, **arguments: object
+) -> Tensor:
+    """Gradient of the weighted sum of the records."""
+    leaf = velocity.detach().clone().requires_grad_()
+    return torch.autograd.grad((run(leaf, survey, **arguments) * weights).sum(), leaf)[0]
+
+
 def relative(value: Tensor, expected: Tensor) -> float:
     """Relative L2 difference."""
     value, expected = value.detach().double(), expected.detach().double()
     return float((value - expected).norm() / expected.norm())
+
+
+# -- positions between cells -------------------------------------------------------------------------------------------
+
+Places = Any  # what torch.as_tensor takes
+NOISE = noise(2, 14, seed=5)
+SOURCES, RECEIVERS = [[1.3, 2.2], [4.0, 5.0]], [[2.2, 3.0], [3.1, 0.4], [5.0, 6.0]]
+UNUSUAL: dict[str, dict[str, Any]] = {
+    "between": {},
+    "dipoles": {"source_kind": "dipole_z", "receiver_kind": ["pressure", "gradient_x", "gradient_z"]},
+    "mask": {"receiver_mask": [[True, False, True], [False, True, True]]},
+}
+
+
+def tiny_survey(sources: Places = SOURCES, receivers: Places = RECEIVERS, **changes: object) -> Survey:
+    """Two shots and three receivers, some between cells, on 6 x 7 cells, 14 samples of noise."""
+    settings: dict[str, object] = {"shape": (6, 7), "nt": 14, "dt": 8e-4, "wavelet": NOISE, "boundary": CPML(3)}
+    return small_survey(sources=sources, receivers=receivers, **{**settings, **changes})
+
+
+def double(values: Places, requires_grad: bool = False) -> Tensor:
+    """Float64."""
+    return torch.tensor(values, dtype=torch.float64, requires_grad=requires_grad)

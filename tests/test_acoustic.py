@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
-from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_velocity, small_wavelet
+from small_survey import BOUNDARIES, DTYPES, NT, ORDERS, relative, small_survey, small_velocity, small_wavelet
 from torch import Tensor
 
 import seisfast as sf
 from seisfast import _native
 from seisfast.engines import ENGINES, choose_engine, describe_engine
-from seisfast.planning import segment_length
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-5}
-DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
 
 
 @pytest.fixture
@@ -399,26 +397,6 @@ def test_refuses_arguments(arguments: dict[str, object], error: type[Exception],
         sf.simulate(small_velocity(2, 14, 17), small_survey(), **arguments)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"mode": "disk"}, r"Storage mode must be 'auto', 'all' or 'checkpoint', got 'disk'"),
-        ({"mode": None}, r"Storage mode must be 'auto', 'all' or 'checkpoint', got None"),
-        ({"every": 0}, r"Storage every must be an integer of at least 1, got 0"),
-        ({"every": 2.0}, r"Storage every must be an integer of at least 1, got 2\.0"),
-        ({"every": True}, r"Storage every must be an integer of at least 1, got True"),
-        ({"dtype": torch.bfloat16}, r"Storage dtype must be None or torch\.float16, got torch\.bfloat16"),
-        ({"dtype": torch.float32}, r"Storage dtype must be None or torch\.float16, got torch\.float32"),
-        ({"mode": "checkpoint", "every": 2}, r"'checkpoint' recomputes exactly; every and dtype need mode 'all'"),
-        ({"mode": "checkpoint", "dtype": torch.float16}, r"'checkpoint' recomputes exactly"),
-    ],
-    ids=str,
-)
-def test_storage_refuses(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        sf.Storage(**arguments)
-
-
 def test_another_kind_of_survey_is_refused() -> None:
     with pytest.raises(TypeError, match=r"survey must be a seisfast\.Survey, got dict"):
         sf.simulate(small_velocity(14, 17), small_survey().to_dict())
@@ -480,11 +458,6 @@ def test_engine_description_names_the_grid() -> None:
     assert "CUDA tensors on " in text
     assert "with sponge run on a grid of 310 x 310" in describe_engine((70, 70), sf.Sponge())
     assert "run on a grid of 1 x 1, order 8" in describe_engine((1, 1), sf.CPML(0), 8)
-
-
-def test_checkpoints_are_about_the_square_root_apart() -> None:
-    assert segment_length(1) >= 1
-    assert segment_length(1000) == 55
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The adjoint: exact transpose of the wavelet map, exact derivative in velocity, and what storage does to it."""
+"""The adjoint: exact transpose of the wavelet map, exact derivative in velocity, and who gets a gradient."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_velocity, small_wavelet
+from small_survey import (
+    BOUNDARIES,
+    DTYPES,
+    EXACT,
+    NT,
+    ORDERS,
+    gradient,
+    noise,
+    relative,
+    small_survey,
+    small_velocity,
+    small_wavelet,
+)
 from torch import Tensor
 
 import seisfast as sf
-from seisfast.planning import planned_scheme
 
-DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
-EXACT = [sf.Storage("all"), sf.Storage("checkpoint"), sf.Storage()]
 pytestmark = pytest.mark.filterwarnings("ignore:.*points per shortest wavelength")
-
-
-def noise(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 3) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
-def gradient(
-    velocity: Tensor, survey: sf.Survey, weights: Tensor, run: Callable[..., Tensor] = sf.simulate, **arguments: object
-) -> Tensor:
-    """Gradient of the weighted sum of the records."""
-    leaf = velocity.detach().clone().requires_grad_()
-    return torch.autograd.grad((run(leaf, survey, **arguments) * weights).sum(), leaf)[0]
 
 
 # -- the wavelet map is linear and its transpose exact -----------------------------------------------------------------
@@ -227,98 +224,6 @@ def test_a_graph_kept_gives_the_same_gradient_again() -> None:
         loss = sf.simulate(velocity, survey, storage=storage).square().sum()
         first = torch.autograd.grad(loss, velocity, retain_graph=True)[0]
         assert torch.equal(torch.autograd.grad(loss, velocity)[0], first)
-
-
-# -- storage -----------------------------------------------------------------------------------------------------------
-
-
-@DTYPES
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_exact_storages_are_equal_to_the_bit(boundary: str, dtype: torch.dtype) -> None:
-    velocity = small_velocity(2, 14, 17, dtype=dtype)
-    for nt in (1, 2, NT - 1, NT):  # with a last segment that is whole and one that is not
-        survey = small_survey(boundary, nt=nt, wavelet=small_wavelet(2, 3, 2)[..., :nt])
-        weights = noise(2, 3, nt, 5, dtype=dtype)
-        grads = [gradient(velocity, survey, weights, storage=storage) for storage in EXACT]
-        assert torch.equal(grads[0], grads[1])
-        assert torch.equal(grads[0], grads[2])
-
-
-def test_auto_keeps_what_is_small_and_recomputes_what_is_large() -> None:
-    velocity = small_velocity(1, 14, 17).requires_grad_()
-    small, large = small_survey(wavelet=small_wavelet()), small_survey(nt=20_000, wavelet=torch.zeros(20_000))
-    assert planned_scheme(velocity, small, sf.Storage()).keep == "all"
-    assert planned_scheme(velocity, large, sf.Storage()).keep == "checkpoint"
-    assert planned_scheme(velocity, large, sf.Storage("all")).keep == "all"
-    assert planned_scheme(velocity, large, sf.Storage(dtype=torch.float16)).keep == "all"
-    assert planned_scheme(velocity.detach(), large, sf.Storage()).keep == "nothing"
-    with torch.no_grad():
-        assert planned_scheme(velocity, large, sf.Storage()).keep == "nothing"
-
-
-@pytest.fixture(
-    scope="module", params=[sf.CPML(10), sf.Faces(top=sf.Free()), sf.Sponge(20, vmin_gradient=True)], ids=repr
-)
-def inversion(request: pytest.FixtureRequest) -> tuple[sf.Survey, Tensor, Tensor]:
-    """A survey, a starting model, and the records of one with a fast block: residuals as an inversion has them."""
-    survey = sf.Survey(
-        shape=(30, 36), spacing=10.0, dt=1e-3, nt=400, sources=[(2, 4), (3, 30)],
-        receivers=[(2, ix) for ix in range(0, 36, 3)], wavelet=sf.wavelets.ricker(15.0, 1e-3, 400),
-        boundary=request.param,
-    )  # fmt: skip
-    start = (2000.0 + torch.linspace(0, 800, 30, dtype=torch.float64)[:, None]).repeat(1, 36)
-    true = start.clone()
-    true[12:20, 10:24] += 200.0
-    return survey, start, sf.simulate(true, survey)
-
-
-@DTYPES
-@pytest.mark.parametrize(
-    ("storage", "bound"),
-    [
-        (sf.Storage(every=2), 5e-6),
-        (sf.Storage(every=4), 1e-5),
-        (sf.Storage(every=8), 1e-3),
-        (sf.Storage("all", every=13), 5e-3),  # the Nyquist step
-        (sf.Storage(dtype=torch.float16), 2e-4),
-        (sf.Storage(every=4, dtype=torch.float16), 2e-4),
-    ],
-    ids=str,
-)
-def test_lossy_storage_is_close_and_not_exact(
-    inversion: tuple[sf.Survey, Tensor, Tensor], storage: sf.Storage, bound: float, dtype: torch.dtype
-) -> None:
-    survey, start, observed = inversion
-
-    def misfit_gradient(kept: sf.Storage) -> Tensor:
-        velocity = start.to(dtype).requires_grad_()
-        data = sf.simulate(velocity, survey, storage=kept)
-        return torch.autograd.grad((data - observed.to(dtype)).square().sum(), velocity)[0]
-
-    exact, lossy = misfit_gradient(sf.Storage()), misfit_gradient(storage)
-    assert 0 < relative(lossy, exact) < bound
-    assert storage.lossy
-
-
-def test_storage_does_not_touch_the_record_nor_the_wavelets_gradient() -> None:
-    velocity, weights = small_velocity(2, 14, 17), noise(2, 3, NT, 5)
-    found = []
-    for storage in (*EXACT, sf.Storage(every=4), sf.Storage(dtype=torch.float16)):
-        wavelet = small_wavelet(3).requires_grad_()
-        data = sf.simulate(velocity.clone().requires_grad_(), small_survey(wavelet=wavelet), storage=storage)
-        found.append((data.detach(), torch.autograd.grad((data * weights).sum(), wavelet)[0]))
-    for data, grad in found[1:]:
-        assert torch.equal(data, found[0][0])
-        assert torch.equal(grad, found[0][1])
-
-
-def test_half_precision_survives_amplitudes_far_outside_its_range() -> None:
-    velocity, weights = small_velocity(2, 14, 17, dtype=torch.float32), noise(2, 3, NT, 5, dtype=torch.float32)
-    half = sf.Storage(dtype=torch.float16)
-    plain = gradient(velocity, small_survey(wavelet=small_wavelet(3)), weights, storage=half)
-    for scale in (2.0**40, 2.0**-40):
-        scaled = gradient(velocity, small_survey(wavelet=small_wavelet(3) * scale), weights, storage=half)
-        assert torch.equal(scaled, plain * scale)
 
 
 # -- the sponge's slowest velocity -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_survey import relative, small_survey, small_velocity, small_wavelet
+from small_survey import relative, shots, small_velocity, small_wavelet
 from torch import Tensor
 
 import seisfast as sf
@@ -17,10 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated"),  # torch.func.jvp's own
 ]
 BETWEEN = {"receivers": [[2.2, 3.0], [3.1, 0.4], [5.0, 6.0]], "receiver_kind": ["pressure", "gradient_z", "pressure"]}
-
-
-def shots(boundary: str, **changes: object) -> sf.Survey:
-    return small_survey(boundary, **{"wavelet": small_wavelet(3, 2), **changes})
 
 
 @pytest.mark.parametrize(

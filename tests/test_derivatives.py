@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from small_survey import BOUNDARIES, ORDERS, relative, small_survey, small_velocity, small_wavelet
+from small_survey import COMPILED, ORDERS, relative, shots, small_survey, small_velocity, small_wavelet
 from torch import Tensor
 from torch.func import grad, jacfwd, jvp, vjp, vmap
 
 import seisfast as sf
-from seisfast.ops import derivatives
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*points per shortest wavelength"),
     pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning"),  # torch's own, on first use of jvp
 ]
-COMPILED = [name for name in BOUNDARIES if name != "sponge_vmin"]
-
-
-@pytest.fixture
-def no_twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The twin is out of reach."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("the twin was called")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(derivatives.twin, "propagate", refuse)
-        yield
-
-
-def shots(boundary: str, **changes: object) -> sf.Survey:
-    """Three shots of two sources, for any number of models."""
-    return small_survey(boundary, **{"wavelet": small_wavelet(3, 2), **changes})
 
 
 def directions(velocity: Tensor, survey: sf.Survey) -> tuple[Tensor, Tensor]:

@@ -1,22 +1,20 @@
-"""The choice of a CUDA engine, decided here for chips that need not be present; work memory and its limits."""
+"""The choice of a CUDA engine, decided here for chips that need not be present."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_survey import relative, small_survey, small_velocity
+from small_survey import small_survey, small_velocity
 
 import seisfast as sf
-from seisfast import _native, propagator, storage
+from seisfast import _native, planning
 from seisfast.engines import CHIPS, describe_engine, planned_engine
 from seisfast.ops import acoustic
-from seisfast.ops.acoustic import jobs_at_once
 
 H200 = CHIPS["H100, H200 (sm_90)"]
 A100 = CHIPS["A100 (sm_80)"]
@@ -150,7 +148,7 @@ def test_description_names_engines_and_blocks() -> None:
 @pytest.mark.parametrize("task", ["born", "curvature"])
 def test_tangents_run_on_plain_whatever_was_asked_for(task: str, engine: str) -> None:
     velocity, survey = small_velocity(2, 14, 17), small_survey()
-    scheme = storage.planned_scheme(velocity, survey, sf.Storage())
+    scheme = planning.planned_scheme(velocity, survey, sf.Storage())
     numbers = acoustic.describe_run(scheme, (14, 17), 2, survey.shots, 2, 5, survey.nt)
     found = _native.acoustic_plan(numbers, "float32", task, engine, H200)
     assert (found["engine"], found["reason"]) == ("plain", "")
@@ -170,60 +168,3 @@ def test_one_warning_per_reason(monkeypatch: pytest.MonkeyPatch) -> None:
         acoustic.warn_of_fallback("auto", {"engine": "tiled", "reason": "c"}, torch.float32)
     with pytest.warns(UserWarning, match="too small"):
         acoustic.warn_of_fallback("cluster", {"engine": "plain", "reason": "cluster: too small"}, torch.float64)
-
-
-# -- memory ------------------------------------------------------------------------------------------------------------
-
-
-def test_groups_of_shots() -> None:
-    assert jobs_at_once(0, 20, 100) == 20
-    assert jobs_at_once(1000, 20, 100) == 10
-    assert jobs_at_once(1000, 5, 100) == 5
-    assert jobs_at_once(50, 20, 100) == 1  # one shot must run
-    assert jobs_at_once(50, 20, 0) == 20
-
-
-def gradient(storage: sf.Storage) -> torch.Tensor:
-    velocity = small_velocity(2, 14, 17, dtype=torch.float64).requires_grad_()
-    sf.simulate(velocity, small_survey(), storage=storage).square().sum().backward()
-    assert velocity.grad is not None
-    return velocity.grad
-
-
-def test_memory_decides_what_is_kept_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    plans: list[str] = []
-    plan: Callable[..., acoustic.Scheme] = propagator.planned_scheme
-
-    def spy(*arguments: Any) -> acoustic.Scheme:  # noqa: ANN401
-        plans.append(plan(*arguments).keep)
-        return plan(*arguments)
-
-    monkeypatch.setattr(propagator, "planned_scheme", spy)
-    results = [gradient(sf.Storage(memory=memory)) for memory in (2**30, 2**20)]
-    assert plans == ["all", "checkpoint"]
-    assert torch.equal(*results)
-    assert relative(results[0], gradient(sf.Storage("all"))) == 0
-
-
-@pytest.mark.parametrize("memory", [0, -1, 1.5, True])
-def test_memory_must_be_bytes(memory: object) -> None:
-    with pytest.raises(ValueError, match="Storage memory must be None or a positive number of bytes, got"):
-        sf.Storage(memory=memory)  # type: ignore[arg-type]
-
-
-def test_too_little_memory_says_how_much_and_what_to_change() -> None:
-    with pytest.raises(MemoryError, match=r"Storage memory must hold .* keeps, .* GiB, got .*Storage\('checkpoint'\)"):
-        gradient(sf.Storage("all", memory=1000))
-    with pytest.raises(MemoryError, match="fewer shots or models per call"):
-        gradient(sf.Storage("checkpoint", memory=1000))
-
-
-def test_model_larger_than_the_memory_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "free_memory", lambda device: 2**20)
-    velocity = small_velocity(2, 14, 17)
-    sf.simulate(velocity, small_survey())
-    monkeypatch.setattr(storage, "free_memory", lambda device: 1000)
-    with pytest.raises(
-        MemoryError, match=r"shots on a grid of \d+ x \d+ need .* for the results .* cpu has .* GiB: use"
-    ):
-        sf.simulate(velocity, small_survey())

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from small_gpu import CUDA, ENGINES, MARKS, busy_survey, launches, noise, survey_settings
-from small_survey import BOUNDARIES, ORDERS, relative, small_survey, small_velocity, small_wavelet
+from small_gpu import CUDA, ENGINES, MARKS, busy_survey, launches, survey_settings
+from small_survey import COMPILED, ORDERS, noise, relative, small_survey, small_velocity, small_wavelet
 from torch import Tensor
 from torch.func import grad, jvp
 
 import seisfast as sf
-from seisfast.ops import acoustic, derivatives
+from seisfast.ops import acoustic
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.usefixtures("no_twin")]
 SHAPE = (31, 37)
-COMPILED = [name for name in BOUNDARIES if name != "sponge_vmin"]
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-12}
 TASKS = pytest.mark.parametrize("task", ["born", "curvature"])
-
-
-@pytest.fixture(autouse=True)
-def no_twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The twin is out of reach."""
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("the twin was called")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(derivatives.twin, "propagate", refuse)
-        yield
 
 
 def along_tangents(task: str, survey: sf.Survey, velocity: Tensor, **options: Any) -> list[Tensor]:  # noqa: ANN401

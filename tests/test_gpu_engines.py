@@ -16,12 +16,11 @@ from small_gpu import (
     is_hopper,
     launches,
     needs,
-    noise,
     run,
     spread,
     survey_settings,
 )
-from small_survey import BOUNDARIES, NT, ORDERS, relative, small_survey, small_velocity, small_wavelet
+from small_survey import BOUNDARIES, NT, ORDERS, noise, relative, small_survey, small_velocity, small_wavelet
 from torch import Tensor
 
 import seisfast as sf

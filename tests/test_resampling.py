@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_survey import relative, small_survey, small_velocity, small_wavelet
+from small_survey import gradient, noise, relative, small_survey, small_velocity, small_wavelet
 from torch import Tensor
 
 import seisfast as sf
@@ -22,10 +22,6 @@ pytestmark = [
 ]
 SUBSTEPS = pytest.mark.parametrize("substeps", [2, 3, 5])
 SHAPE, STEPS = (6, 7), 10
-
-
-def noise(*shape: int, seed: int = 3) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def pulse(dt: float, nt: int, centre: float = 0.1) -> Tensor:
@@ -247,11 +243,6 @@ def test_gradcheck() -> None:
 
     inputs = (small_velocity(3, 4).requires_grad_(), noise(1, 5).requires_grad_())
     assert torch.autograd.gradcheck(record, inputs, eps=1e-2, atol=1e-8, rtol=1e-6, fast_mode=False)
-
-
-def gradient(velocity: Tensor, survey: sf.Survey, weights: Tensor, **arguments: Any) -> Tensor:  # noqa: ANN401
-    leaf = velocity.clone().requires_grad_()
-    return torch.autograd.grad((sf.simulate(leaf, survey, **arguments) * weights).sum(), leaf)[0]
 
 
 def test_storage_counts_inner_steps() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_survey import BOUNDARIES, NT, relative, small_survey, small_velocity, small_wavelet
+from small_survey import BOUNDARIES, NT, relative, shots, small_velocity, small_wavelet
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -16,10 +16,6 @@ from seisfast.ops.acoustic import kept_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*points per shortest wavelength")
 SHAPE = (14, 17)
-
-
-def shots(boundary: str, **changes: object) -> sf.Survey:
-    return small_survey(boundary, **{"wavelet": small_wavelet(3, 2), **changes})
 
 
 def everywhere(boundary: str) -> sf.Survey:
