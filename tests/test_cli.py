@@ -18,12 +18,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_data import SHAPE, SURVEY, small_survey
+from small_data import SURVEY
 from small_run import stored_and_runs
 
-from seisfast import Every, simulate
 from seisfast.cli import VERBS, main
-from seisfast.cli.surveys import one_shot
 from seisfast.training import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -291,22 +289,6 @@ def test_a_wavefield_moves_or_stands(folder: Path, tmp_path: Path, capsys: pytes
     if shutil.which("ffmpeg"):
         ok(capsys, *command, "--every", 20, "--output", tmp_path / "moves.mp4")
         assert (tmp_path / "moves.mp4").read_bytes()[4:8] == b"ftyp"
-
-
-def test_the_wavefield_of_one_shot_is_that_of_the_survey() -> None:
-    velocity = torch.full(SHAPE, 2500.0, dtype=torch.float64)
-    for changes in (
-        {},
-        {"wavelet": torch.stack([SURVEY.wavelet, 2 * SURVEY.wavelet])},
-        {"wavelet": torch.stack([SURVEY.wavelet, 2 * SURVEY.wavelet])[None, :, None]},
-        {"source_kind": [["dipole_x"], ["dipole_z"]], "receiver_mask": [[True] * 8, [False] * 8]},
-        {"source_kind": ["dipole_z"], "sources": [[1.5, 5.2], [2.0, 18.0]]},
-    ):
-        survey = small_survey(**changes)
-        _, fields = simulate(velocity, survey, snapshots=Every(13))
-        for shot in range(2):
-            _, alone = simulate(velocity, one_shot(survey, shot), snapshots=Every(13))
-            assert torch.equal(alone[0], fields[shot])
 
 
 def test_one_model_over_any_survey(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
