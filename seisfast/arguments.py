@@ -20,16 +20,25 @@ Flags = npt.NDArray[np.bool_]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def positive(name: str, value: Any) -> float:  # noqa: ANN401 - whatever the user gave
+def real(name: str, value: Any) -> float:  # noqa: ANN401 - whatever the user gave
+    """The value as a float.
+
+    Raises:
+        TypeError: not a real number.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:  # noqa: ANN401
     """The value as a float.
 
     Raises:
         TypeError: not a real number.
         ValueError: not positive and finite.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+    number = real(name, value)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
     return number
@@ -47,6 +56,21 @@ def whole(name: str, value: Any, least: int = 1) -> int:  # noqa: ANN401
     number = int(value)
     if number < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return number
+
+
+def item(name: str, value: Any, count: int) -> int:  # noqa: ANN401
+    """The value as the number of one of `count` items.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: below zero, or `count` or more.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer between 0 and {count - 1}, got {value!r}")
+    number = int(value)
+    if not 0 <= number < count:
+        raise ValueError(f"{name} must lie between 0 and {count - 1}, got {value!r}")
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from seisfast.arguments import (
     Array,
     flags,
     grid,
+    item,
     kinds,
     ordinary_tensors,
     positions,
@@ -241,6 +243,38 @@ class Survey:
         for name, value in {**self.__dict__, **changes}.items():
             object.__setattr__(fine, name, value)
         return fine
+
+    def shot(self, shot: int) -> Survey:
+        """The survey of one shot alone: its sources, receivers, mask, kinds and wavelets.
+
+        Gradients flow to the wavelet and the positions of this survey where those require grad.
+
+        Args:
+            shot: which one, from 0.
+
+        Raises:
+            TypeError: a shot that is no integer.
+            ValueError: a shot that is not there, or whose receivers are all masked.
+        """
+        k = item("shot", shot, self.shots)
+        alone = slice(k, k + 1)
+        mask = None if self.receiver_mask is None else self.receiver_mask[alone]
+        if mask is not None and not mask.any():
+            raise ValueError(f"shot must be one with a receiver that takes part, got {k}, where receiver_mask has none")
+        dims = self.wavelet.dim()
+        return self._replaced(
+            sources=self.sources[alone],
+            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[alone],
+            wavelet=self.wavelet if dims == 1 else self.wavelet[alone] if dims < 4 else self.wavelet[:, alone],
+            source_kind=_kind_of(self.source_kind, k),
+            receiver_kind=_kind_of(self.receiver_kind, k),
+            receiver_mask=mask,
+        )
+
+    def _replaced(self, **changes: Any) -> Survey:  # noqa: ANN401
+        """A survey made of this one's arguments, whatever they are, and of changed ones."""
+        names = inspect.signature(Survey).parameters
+        return Survey(**{**{name: getattr(self, name) for name in names}, **changes})
 
     def profile(self, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Layer coefficients of the padded grid in one vector.
@@ -471,6 +505,13 @@ def _peak_frequency(wavelet: Tensor, dt: float) -> float:
     length = max(4 * wavelet.shape[-1], 256)
     flat = wavelet.detach().to("cpu", torch.float64).reshape(-1, wavelet.shape[-1])
     return float(torch.fft.rfft(flat, n=length).abs().mean(0).argmax()) / (length * dt)
+
+
+def _kind_of(kind: str | list[Any], shot: int) -> str | list[Any]:
+    """The kinds of one shot: those of every shot where they are not given by shot."""
+    by_shot = not isinstance(kind, str) and not isinstance(kind[0], str)
+    found: str | list[Any] = kind[shot] if by_shot else kind
+    return found
 
 
 def _rebuilt(description: dict[str, Any], tensors: dict[str, tuple[torch.dtype, bool]]) -> Survey:

@@ -9,14 +9,10 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import small_cli
-import torch
 from PIL import Image
 from small_cli import ok, png
-from small_data import SHAPE, SURVEY, small_survey
 
-from seisfast import Every, simulate
 from seisfast.cli import main
-from seisfast.cli.surveys import one_shot
 
 folder, quiet = small_cli.folder, small_cli.quiet
 
@@ -92,19 +88,3 @@ def test_a_video_needs_ffmpeg(
     assert main([*map(str, arguments), "--output", str(tmp_path / "a.mp4")]) == 2
     assert "--output: .mp4 needs the program ffmpeg" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_wavefield_of_one_shot_is_that_of_the_survey() -> None:
-    velocity = torch.full(SHAPE, 2500.0, dtype=torch.float64)
-    for changes in (
-        {},
-        {"wavelet": torch.stack([SURVEY.wavelet, 2 * SURVEY.wavelet])},
-        {"wavelet": torch.stack([SURVEY.wavelet, 2 * SURVEY.wavelet])[None, :, None]},
-        {"source_kind": [["dipole_x"], ["dipole_z"]], "receiver_mask": [[True] * 8, [False] * 8]},
-        {"source_kind": ["dipole_z"], "sources": [[1.5, 5.2], [2.0, 18.0]]},
-    ):
-        survey = small_survey(**changes)
-        _, fields = simulate(velocity, survey, snapshots=Every(13))
-        for shot in range(2):
-            _, alone = simulate(velocity, one_shot(survey, shot), snapshots=Every(13))
-            assert torch.equal(alone[0], fields[shot])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_gpu import CUDA, ENGINES, MARKS, busy_survey, launches, survey_settings
+from small_gpu import CUDA, ENGINES, MARKS, busy_survey, launches
 from small_survey import COMPILED, ORDERS, noise, relative, small_survey, small_velocity, small_wavelet
 from torch import Tensor
 from torch.func import grad, jvp
@@ -28,7 +28,7 @@ def along_tangents(task: str, survey: sf.Survey, velocity: Tensor, **options: An
     tangents = tuple(size * noise(*t.shape, seed=5).to(t) for size, t in ((50, velocity), (1, wavelet)))
 
     def record(v: Tensor, w: Tensor) -> Tensor:
-        return sf.simulate(v, sf.Survey(**{**survey_settings(survey), "wavelet": w}), **options)
+        return sf.simulate(v, survey._replaced(wavelet=w), **options)
 
     def slopes(v: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         return grad(lambda v, w: record(v, w).square().sum(), argnums=(0, 1))(v, w)

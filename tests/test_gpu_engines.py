@@ -18,7 +18,6 @@ from small_gpu import (
     needs,
     run,
     spread,
-    survey_settings,
 )
 from small_survey import BOUNDARIES, NT, ORDERS, noise, relative, small_survey, small_velocity, small_wavelet
 from torch import Tensor
@@ -303,7 +302,7 @@ def test_dot_product_of_the_wavelet_map(engine: str, dtype: torch.dtype, boundar
     given = busy_survey(boundary, shape, order=order)
     needs(engine, given, shape, dtype)
     wavelet = noise(2, 1, 12, NT, dtype=dtype).to(CUDA).requires_grad_()
-    survey = sf.Survey(**{**survey_settings(given), "wavelet": wavelet})
+    survey = given._replaced(wavelet=wavelet)
     with launches() as seen:
         data = sf.simulate(small_velocity(2, *shape, dtype=dtype).to(CUDA), survey, engine=engine)
         residual = noise(*data.shape, dtype=dtype, seed=4).to(CUDA)

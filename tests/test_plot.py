@@ -269,6 +269,42 @@ def test_frames_side_by_side_until_the_wave_has_left() -> None:
     assert sum(bool(ax.images) for ax in flat.axes) == 6
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (1, [0]),
+        (2, [1]),
+        (4, [1, 2, 3]),
+        (7, [1, 2, 3, 4, 5, 6]),
+        (8, [1, 2, 4, 5, 6, 7]),
+        (12, [2, 4, 6, 7, 9, 11]),
+        (13, [2, 4, 6, 8, 10, 12]),
+        (50, [8, 16, 25, 33, 41, 49]),
+    ],
+)
+def test_frames_cover_the_whole_shot(count: int, shown: list[int]) -> None:
+    figure = plot.snapshots(np.ones((count, 4, 5)), velocity=MODEL[:4, :5])
+    panels = [ax for ax in figure.axes if ax.images and ax.get_title("right")]
+    assert [ax.get_title("right") for ax in panels] == [f"sample {k}" for k in shown]
+
+
+def test_a_colour_map_may_be_given_itself() -> None:
+    given = mpl.colormaps["PuOr"]
+    drawn = [
+        plot.velocity(MODEL, cmap=given),
+        plot.gather(RECORDS[0], cmap=given),
+        plot.gathers(RECORDS, cmap=given).axes[0],
+        plot.comparison(MODEL, {"net": MODEL}, cmap="gray", error_cmap=given).axes[2],
+        plot.features(sensitivity(None), cmap=given).axes[0],
+    ]
+    assert [ax.images[0].get_cmap().name for ax in drawn] == ["PuOr"] * 5
+    colours = [
+        plot.snapshots(FIELDS, velocity=MODEL, cmap=c).axes[0].images[1].get_cmap()(np.linspace(0, 1, 9))
+        for c in (given, "PuOr")
+    ]
+    np.testing.assert_array_equal(*colours)
+
+
 def test_receivers_of_the_shot_are_drawn() -> None:
     mask = [[True] * 8, [True] * 3 + [False] * 5]
     figure = plot.snapshots(FIELDS, velocity=MODEL, survey=small_survey(receiver_mask=mask), shot=1)
@@ -306,10 +342,14 @@ def test_receivers_of_the_shot_are_drawn() -> None:
         (lambda: plot.wavefield(FIELDS, velocity=MODEL, fps=0), "fps must be positive and finite, got 0"),
         (lambda: plot.wavefield(FIELDS, velocity=MODEL, every=0), "every must be an integer of at least 1, got 0"),
         (lambda: plot.wavefield(FIELDS, velocity=MODEL, perc=0), r"perc must lie in \(0, 100\], got 0"),
-        (
-            lambda: plot.wavefield(FIELDS, velocity=MODEL, cmap="no"),
-            "cmap must be a colour map of matplotlib, got 'no'",
-        ),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, cmap="no"), "cmap must be known to .* no colour map 'no'"),
+        (lambda: plot.snapshots(FIELDS, velocity=MODEL, cmap="no"), "cmap must be known to .* no colour map 'no'"),
+        (lambda: plot.velocity(MODEL, cmap="no"), "cmap must be known to .* no colour map 'no'"),
+        (lambda: plot.gather(RECORDS[0], cmap="no"), "cmap must be known to .* no colour map 'no'"),
+        (lambda: plot.gathers(RECORDS, cmap="no"), "cmap must be known to .* no colour map 'no'"),
+        (lambda: plot.features(sensitivity(None), cmap="no"), "cmap must be known to .* no colour map 'no'"),
+        (lambda: plot.comparison(MODEL, {"a": MODEL}, error_cmap="no"), "error_cmap must be known to .* map 'no'"),
+        (lambda: plot.snapshots(FIELDS, velocity=MODEL, perc=float("nan")), r"perc must lie in \(0, 100\], got nan"),
         (lambda: plot.wavefield(FIELDS, velocity=MODEL, shot=-1), "shot must be an integer of at least 0, got -1"),
         (lambda: plot.wavefield(FIELDS, velocity=MODEL, survey=SURVEY, shot=2), "between 0 and 1, got 2"),
         (
@@ -326,6 +366,32 @@ def test_receivers_of_the_shot_are_drawn() -> None:
 def test_what_is_refused(call: Any, message: str) -> None:  # noqa: ANN401
     before = pyplot.get_fignums()
     with pytest.raises(ValueError, match=message):
+        call()
+    assert pyplot.get_fignums() == before, "nothing is drawn before the checks"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plot.snapshots(FIELDS, velocity=MODEL, perc="98"), "perc must be a number, got '98'"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, perc=None), "perc must be a number, got None"),
+        (lambda: plot.gather(RECORDS[0], perc=True), "perc must be a number, got True"),
+        (lambda: plot.snapshots(FIELDS, velocity=MODEL, cmap=["red"]), r"cmap must be a colour .* name, got \['red'\]"),
+        (lambda: plot.velocity(MODEL, cmap=None), "cmap must be a colour map of matplotlib or its name, got None"),
+        (lambda: plot.comparison(MODEL, {"net": MODEL}, error_cmap=3), "error_cmap must be a colour map .* got 3"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, survey="seisinv"), "survey must be a seisfast.Survey, got str"),
+        (lambda: plot.snapshots(FIELDS, velocity=MODEL, survey=SURVEY.to_dict()), "seisfast.Survey, got dict"),
+        (lambda: plot.velocity(MODEL, survey="seisinv"), "survey must be a seisfast.Survey, got str"),
+        (lambda: plot.gather(RECORDS[0], survey="seisinv"), "survey must be a seisfast.Survey, got str"),
+        (lambda: plot.gathers(RECORDS, survey="seisinv"), "survey must be a seisfast.Survey, got str"),
+        (lambda: plot.gathers(RECORDS, shots=[0.5]), "shots must be an integer between 0 and 1, got 0.5"),
+        (lambda: plot.snapshots(FIELDS, velocity=MODEL, survey=SURVEY, shot="1"), "shot must be an integer .* got '1'"),
+        (lambda: plot.wavefield(FIELDS, velocity=MODEL, every=1.5), "every must be an integer of at least 1, got 1.5"),
+    ],
+)
+def test_what_is_of_another_kind(call: Any, message: str) -> None:  # noqa: ANN401
+    before = pyplot.get_fignums()
+    with pytest.raises(TypeError, match=message):
         call()
     assert pyplot.get_fignums() == before, "nothing is drawn before the checks"
 

@@ -373,3 +373,78 @@ def test_a_reversed_numpy_wavelet_is_taken() -> None:
     pulse = np.arange(40.0)[::-1]
     survey = sf.Survey(spacing=10.0, dt=1e-3, nt=40, sources=[(1, 1)], receivers=[(1, 3)], wavelet=pulse)
     assert survey.wavelet[0] == 39.0
+
+
+# -- one shot ----------------------------------------------------------------------------------------------------------
+
+MASK = [[True, False, True, True, False], [False, True, True, True, True], [True, False, False, False, False]]
+ALONE: dict[str, dict[str, Any]] = {
+    "sources and receivers of each shot": {},
+    "shared receivers, one wavelet": {"receivers": [(1, 0), (2, 9), (2, 3)], "wavelet": small_wavelet()},
+    "a wavelet per shot": {"wavelet": small_wavelet(3)},
+    "a wavelet per model": {"wavelet": small_wavelet(2, 3, 2)},
+    "any grid, order, boundary and steps": {
+        "shape": None, "order": 8, "boundary": BOUNDARIES["free"], "dt": 9e-4, "receivers": [(1, 0), (1, 6)],
+        "sources": [(2, 3), (3, 4), (5, 6)], "wavelet": small_wavelet(),
+    },
+    "a mask": {"receiver_mask": MASK},
+    "a mask of shared receivers": {"receivers": [(1, k) for k in range(5)], "receiver_mask": MASK},
+    "kinds of a shot": {"source_kind": ["dipole_x", "dipole_z"], "receiver_kind": ["gradient_z"] + ["pressure"] * 4},
+    "kinds by shot": {
+        "source_kind": [["dipole_x", "monopole"], ["monopole"] * 2, ["dipole_z"] * 2],
+        "receiver_kind": [["pressure"] * 5, ["gradient_x"] * 5, ["gradient_z"] + ["pressure"] * 4],
+    },
+    "between cells": {"sources": [(1.5, 2.25), (4.0, 8.0), (9.75, 12.5)], "wavelet": small_wavelet(3)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_a_shot_alone_is_that_of_the_survey(case: str) -> None:
+    survey = small_survey(**ALONE[case])
+    velocity = small_velocity(2, 14, 17)
+    records, fields = sf.simulate(velocity, survey, snapshots=sf.Every(13))
+    for k in range(3):
+        alone = survey.shot(k)
+        assert alone.shots == 1
+        record, field = sf.simulate(velocity, alone, snapshots=sf.Every(13))
+        torch.testing.assert_close(record[:, 0], records[:, k], rtol=0, atol=1e-13 * float(records.abs().max()))
+        torch.testing.assert_close(field[:, 0], fields[:, k], rtol=0, atol=1e-13 * float(fields.abs().max()))
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_a_survey_made_of_its_arguments_is_the_same(case: str) -> None:
+    survey = small_survey(**ALONE[case])
+    assert survey._replaced() == survey
+    assert survey._replaced(spacing=5.0) == small_survey(**{**ALONE[case], "spacing": 5.0})
+
+
+def test_a_shot_alone_has_the_gradient_of_its_survey() -> None:
+    places = torch.tensor([[1.5, 2.25], [3.5, 4.0]], dtype=torch.float64, requires_grad=True)
+    wavelet = small_wavelet(2, nt=12).requires_grad_()
+    survey = plain_survey(sources=places, wavelet=wavelet)
+    alone = survey.shot(1)
+    velocity = small_velocity(6, 7)
+    whole = torch.autograd.grad(sf.simulate(velocity, survey)[1].square().sum(), (places, wavelet))
+    own = torch.autograd.grad(sf.simulate(velocity, alone).square().sum(), (places, wavelet))
+    for ours, theirs in zip(own, whole, strict=True):
+        assert ours[1].abs().max() > 0
+        torch.testing.assert_close(ours, theirs)
+    with torch.no_grad():
+        places += 0.25
+    assert alone.positions("sources").tolist() == [[[3.75, 4.25]]] != survey.shot(0).positions("sources").tolist()
+
+
+@pytest.mark.parametrize(
+    ("shot", "error", "message"),
+    [
+        (2, ValueError, r"shot must lie between 0 and 1, got 2"),
+        (-1, ValueError, r"shot must lie between 0 and 1, got -1"),
+        (0.0, TypeError, r"shot must be an integer between 0 and 1, got 0\.0"),
+        (True, TypeError, r"shot must be an integer between 0 and 1, got True"),
+        (1, ValueError, r"shot must be one with a receiver that takes part, got 1, where receiver_mask has none"),
+    ],
+)
+def test_a_shot_that_is_not_there(shot: Any, error: type[Exception], message: str) -> None:  # noqa: ANN401
+    survey = plain_survey(receiver_mask=[[True] * 3, [False] * 3])
+    with pytest.raises(error, match=message):
+        survey.shot(shot)

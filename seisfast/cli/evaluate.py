@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from seisfast.cli.files import draw_without_window
+from seisfast.cli.parser import needed
 
 if TYPE_CHECKING:
     from seisfast.prediction import Predictor
@@ -51,9 +52,9 @@ def run(options: Namespace) -> None:
     """Tests the networks and writes the results."""
     from seisfast import data, evaluation, geology, prediction, report
 
-    for name in ("checkpoint", "data", "output"):
-        if options[name] is None:
-            raise ValueError(f"--{name} is needed")
+    needed("--checkpoint", options.checkpoint, "run folders or checkpoint files")
+    needed("--data", options.data, "the folder of records and models")
+    needed("--output", options.output, "the folder of the results")
     if options.examples < 1:
         raise ValueError(f"--examples must be at least 1, got {options.examples}")
     predictors = name_predictors([prediction.load(path, device=options.device) for path in options.checkpoint])

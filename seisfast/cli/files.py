@@ -77,6 +77,20 @@ def load_models(option: str, path: str) -> Tensor:
     return values
 
 
+def load_records(option: str, path: str) -> Tensor:
+    """Records, `[shots, time, receivers]` or a batch of them.
+
+    Raises:
+        ValueError: another shape.
+    """
+    values = load_array(option, path)
+    if values.dim() not in (3, 4):
+        raise ValueError(
+            f"{option}: {path} must hold [shots, time, receivers] or a batch of them, got shape {list(values.shape)}"
+        )
+    return values
+
+
 def pick(option: str, values: Tensor, index: int, dims: int) -> Tensor:
     """One item of a batch; an array without a batch axis is the item itself.
 

@@ -1,13 +1,42 @@
-"""The argument parser of every verb: configuration files, plain help, and errors of one line."""
+"""The argument parser of every verb: configuration files, plain help, errors of one line, and what was given."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from argparse import SUPPRESS, Action
-from typing import Any, NoReturn
+from argparse import SUPPRESS, Action, ArgumentTypeError
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+Value = TypeVar("Value")
+
+
+class OptionError(ArgumentTypeError, ValueError):
+    """What the type of an option raises: its words are shown from the command line and from a file."""
+
+
+def needed(option: str, value: Value | None, what: str) -> Value:
+    """The value of an option that must be given.
+
+    Raises:
+        ValueError: it was left out.
+    """
+    if value is None:
+        raise ValueError(f"{option} is needed: {what}")
+    return value
+
+
+def given(options: Namespace, *names: str) -> dict[str, Any]:
+    """Those of these options that were given: the rest keep the defaults of the function that takes them."""
+    return {name: options[name] for name in names if options[name] is not None}
+
+
+def default_of(function: Callable[..., object], name: str) -> str:
+    """The default of an argument, for the help of an option that is passed on only where it is given."""
+    return f"{inspect.signature(function).parameters[name].default:g} when left out"
 
 
 class PlainHelp(DefaultHelpFormatter):
@@ -30,6 +59,7 @@ class Parser(ArgumentParser):
         parser = getattr(ex, "subcommand_parser", None) or self
         name = parser.prog.replace(" [options]", "")
         text = re.sub(r"<class '(\w+)'>", r"\1", " ".join(message.split()))
+        text = re.sub(r"^argument (--\w+):", r"\1:", text)
         text = re.sub(r'Parser key "([\w.]+)":', r"--\1:", text)
         text = re.sub(r"Does not validate against any .* Given value: ", "not a valid value: ", text)
         print(f"{name}: error: {text} (see {name} --help)", file=sys.stderr)

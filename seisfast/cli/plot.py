@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from seisfast import plot, simulate
 from seisfast.cli import plot_wavefield
-from seisfast.cli.files import draw_without_window, figure_of, load_array, load_models, pick
-from seisfast.cli.surveys import found_survey
+from seisfast.cli.files import draw_without_window, figure_of, load_models, load_records, pick
+from seisfast.cli.parser import default_of, given, needed
+from seisfast.cli.surveys import SUBSTEPS, found_survey, models_and_survey, steps_per_sample
+from seisfast.plot.axes import colour_map, percentile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,15 +26,15 @@ DESCRIPTION = (
     "the loss curves of runs (--runs). 'seisfast plot features --checkpoint RUN --data FOLDER' draws the mean feature "
     "map of each receiver group of a trained SeisInvNet and prints where in the model it is active. 'seisfast plot "
     "wavefield --velocity MODEL --survey SURVEY' simulates a shot and draws its wavefield over the model: an animation "
-    "(.gif, .mp4), or six of its frames (.png, .pdf, .svg)."
+    "(.gif, .mp4), or up to six of its frames (.png, .pdf, .svg)."
 )
 
 FEATURE_MODELS = 100
 INPUTS = ("velocity", "records", "runs")
 STILL = (".png", ".pdf", ".svg")
-OWN = {
+OWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "features": ("feature maps", ("checkpoint", "data", "split", "count")),
-    "wavefield": ("wavefield", ("shot", "every", "fps")),
+    "wavefield": ("wavefield", ("shot", "every", "substeps", "fps")),
 }
 # Words, what they take, and the options of other pictures, with no default, that they do not.
 REFUSED = {
@@ -75,7 +78,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--perc",
         type=float | None,
         default=None,
-        help="gathers, wavefield: clip at this percentile of |amplitude|; 98 when left out",
+        help=f"gathers, wavefield: clip at this percentile of |amplitude|; {default_of(plot.gathers, 'perc')}",
     )
     parser.add_argument("--shot", type=int | None, default=None, help="wavefield: which shot; 0 when left out")
     parser.add_argument(
@@ -85,7 +88,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="wavefield: samples from frame to frame; when left out, as many as make some 50 frames",
     )
     parser.add_argument(
-        "--fps", type=float | None, default=None, help="wavefield: frames per second; 12.5 when left out"
+        "--substeps",
+        type=steps_per_sample,
+        default=None,
+        help=f"wavefield: {SUBSTEPS}; {default_of(simulate, 'substeps')}",
+    )
+    parser.add_argument(
+        "--fps",
+        type=float | None,
+        default=None,
+        help=f"wavefield: frames per second; {default_of(plot.wavefield, 'fps')}",
     )
     parser.add_argument("--title", type=str | None, default=None, help="text above the picture")
     parser.add_argument(
@@ -122,23 +134,26 @@ def run(options: Namespace) -> None:
         "velocity": _velocity, "records": _records, "runs": _runs, "features": _features,
         "wavefield": plot_wavefield.draw,
     }[chosen[0]]  # fmt: skip
-    if options.output is None:
-        raise ValueError("--output is needed: the picture to write")
+    output = Path(needed("--output", options.output, "the picture to write"))
     suffixes = (*plot_wavefield.MOVING, *STILL) if options.what == "wavefield" else STILL
-    if Path(options.output).suffix not in suffixes:
+    if output.suffix not in suffixes:
         raise ValueError(
             f"--output: the name must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}, got {options.output}"
         )
     draw_without_window()
     from matplotlib.figure import Figure
 
+    if options.perc is not None:
+        percentile(options.perc, "--perc")
+    if options.cmap is not None:
+        colour_map(options.cmap, "--cmap")
     drawn = draw(options)
-    Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(drawn, Figure):
-        drawn.savefig(options.output, dpi=150)
+        drawn.savefig(output, dpi=150)
     else:
         plot_wavefield.save(drawn, options)
-    print(options.output)
+    print(output)
 
 
 def _check_belonging(options: Namespace) -> None:
@@ -159,55 +174,36 @@ def _check_belonging(options: Namespace) -> None:
 
 
 def _check_features(options: Namespace) -> None:
-    for name in ("checkpoint", "data"):
-        if options[name] is None:
-            raise ValueError(f"--{name} is needed")
+    needed("--checkpoint", options.checkpoint, "a run folder or a checkpoint file")
+    needed("--data", options.data, "a folder, or a .npy file of records")
     for name in ("count", "batch_size"):
         if options[name] is not None and options[name] < 1:
             raise ValueError(f"--{name} must be at least 1, got {options[name]}")
 
 
 def _velocity(options: Namespace) -> Figure:
-    from seisfast import plot
-
-    model = pick("--velocity", load_models("--velocity", options.velocity), options.index or 0, 2)
-    survey = found_survey(options.survey, (model.shape[0], model.shape[1]))
+    models, survey = models_and_survey(options)
+    model = pick("--velocity", models, options.index or 0, 2)
     spacing = survey.spacing if options.spacing is None and survey is not None else options.spacing
-    cmap = options.cmap or "viridis"
+    look = given(options, "cmap", "title")
     if options.predicted is None:
-        return figure_of(plot.velocity(model, spacing=spacing, survey=survey, cmap=cmap, title=options.title))
+        return figure_of(plot.velocity(model, spacing=spacing, survey=survey, **look))
     predicted = {
         Path(path).stem: pick("--predicted", load_models("--predicted", path), options.index or 0, 2)
         for path in options.predicted
     }
     if options.profiles:
         return plot.profiles(model, predicted, spacing=spacing, title=options.title)
-    return plot.comparison(model, predicted, spacing=spacing, cmap=cmap, title=options.title)
+    return plot.comparison(model, predicted, spacing=spacing, **look)
 
 
 def _records(options: Namespace) -> Figure:
-    from seisfast import plot
-
-    records = load_array("--records", options.records)
-    if records.dim() not in (3, 4):
-        raise ValueError(
-            f"--records: {options.records} must hold [shots, time, receivers] or a batch of them, "
-            f"got shape {list(records.shape)}"
-        )
-    one = pick("--records", records, options.index or 0, 3)
-    return plot.gathers(
-        one,
-        survey=found_survey(options.survey, (70, one.shape[-1]) if options.survey == "openfwi" else (100, 100)),
-        shots=options.shots,
-        perc=98.0 if options.perc is None else options.perc,
-        cmap=options.cmap or "gray",
-        title=options.title,
-    )
+    one = pick("--records", load_records("--records", options.records), options.index or 0, 3)
+    survey = found_survey(options.survey, (70, one.shape[-1]) if options.survey == "openfwi" else (100, 100))
+    return plot.gathers(one, survey=survey, **given(options, "shots", "perc", "cmap", "title"))
 
 
 def _runs(options: Namespace) -> Figure:
-    from seisfast import plot
-
     names = [Path(run).name or run for run in options.runs]
     labels = names if len(set(names)) == len(names) else options.runs
     ax = plot.losses(dict(zip(labels, options.runs, strict=True)))
@@ -217,19 +213,14 @@ def _runs(options: Namespace) -> Figure:
 
 
 def _features(options: Namespace) -> Figure:
-    import matplotlib
-
-    from seisfast import plot, prediction, sensitivity
+    from seisfast import prediction, sensitivity
 
     _check_features(options)
-    cmap = options.cmap or "viridis"
-    if cmap not in matplotlib.colormaps:
-        raise ValueError(f"--cmap: matplotlib has no colour map {cmap!r}")
     predictor = prediction.load(options.checkpoint, device=options.device)
     sensitivity.network_with_maps(predictor)
     result = sensitivity.measure(predictor, _feature_records(options), batch_size=options.batch_size)
     print(result.table())
-    return plot.features(result, cmap=cmap, title=options.title)
+    return plot.features(result, **given(options, "cmap", "title"))
 
 
 def _feature_records(options: Namespace) -> StoredDataset | Tensor:
@@ -245,12 +236,7 @@ def _feature_records(options: Namespace) -> StoredDataset | Tensor:
         return data.StoredDataset(options.data, chosen[: _count(options, len(chosen), place)])
     if options.split is not None:
         raise ValueError("--split belongs to --data that is a folder")
-    records = load_array("--data", options.data)
-    if records.dim() not in (3, 4):
-        raise ValueError(
-            f"--data: {options.data} must hold [shots, time, receivers] or a batch of them, "
-            f"got shape {list(records.shape)}"
-        )
+    records = load_records("--data", options.data)
     records = records if records.dim() == 4 else records[None]
     return records[: _count(options, len(records), options.data)]
 

@@ -17,6 +17,7 @@ from seisfast.cli.files import (
     pick,
     save_array,
 )
+from seisfast.cli.parser import needed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,10 +48,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Predicts, writes, and measures what can be measured."""
-    for name in ("checkpoint", "records", "output"):
-        if options[name] is None:
-            raise ValueError(f"--{name} is needed")
-    check_output(options.output, ".npy")
+    needed("--checkpoint", options.checkpoint, "a run folder or a checkpoint file")
+    needed("--records", options.records, "the .npy file of the records")
+    check_output(needed("--output", options.output, "the .npy file for the velocities"), ".npy")
     if options.preset not in metrics.PRESETS:
         raise ValueError(f"--preset must be one of {', '.join(metrics.PRESETS)}, got {options.preset!r}")
     predictor = prediction.load(options.checkpoint, device=options.device)

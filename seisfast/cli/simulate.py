@@ -12,7 +12,8 @@ from torch import Tensor
 
 from seisfast.cli.files import check_output, load_array, load_models, save_array
 from seisfast.cli.geologies import add_geology_arguments, make_geology
-from seisfast.cli.surveys import add_survey_arguments, make_survey, simulation_device
+from seisfast.cli.parser import needed
+from seisfast.cli.surveys import SUBSTEPS, add_survey_arguments, make_survey, simulation_device, steps_per_sample
 
 DESCRIPTION = (
     "Simulate acoustic records. With --geology: makes random velocity models and their records, in "
@@ -40,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     one.add_argument("--compare", type=str | None, default=None, help=".npy file of records to compare with")
     one.add_argument("--dtype", type=Literal["float32", "float64"], default="float32", help="precision of the run")
+    one.add_argument("--substeps", type=steps_per_sample, default=1, help=SUBSTEPS)
     add_survey_arguments(parser)
 
 
@@ -56,16 +58,20 @@ def run(options: Namespace) -> None:
 def _data_set(options: Namespace) -> None:
     from seisfast import data
 
-    if options.output is None:
-        raise ValueError("--output is needed: the folder of the data set")
+    output = needed("--output", options.output, "the folder of the data set")
     if options.compare is not None:
         raise ValueError("--compare belongs to --velocity, not to --geology")
+    if options.substeps != 1:
+        raise ValueError(
+            "--substeps belongs to --velocity, not to --geology: give the survey of a data set a smaller dt, "
+            f"got {options.substeps}"
+        )
     geology = make_geology(options)
     survey = make_survey(options, geology.shape)
     folder = data.write(
         geology,
         survey,
-        options.output,
+        output,
         options.count,
         seed=options.seed,
         device=simulation_device(options.device),
@@ -93,7 +99,7 @@ def _one_file(options: Namespace) -> None:
         engine = planned_engine(survey, shape, dtype=dtype)["engine"]
     print(f"{survey}, engine {engine}", file=sys.stderr)
     start = time.perf_counter()
-    records = simulate(velocity, survey).cpu()
+    records = simulate(velocity, survey, substeps=options.substeps).cpu()
     shots = survey.shots * (1 if velocity.dim() == 2 else len(velocity))
     print(f"{shots} shots in {time.perf_counter() - start:.2f} s", file=sys.stderr)
     if options.output is not None:

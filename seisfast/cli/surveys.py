@@ -8,13 +8,18 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
+from torch import Tensor
 
+from seisfast.arguments import whole
+from seisfast.cli.files import load_models
+from seisfast.cli.parser import OptionError, needed
 from seisfast.engines import has_cuda_engine
 from seisfast.survey import Survey
 from seisfast.training.config import resolve_device
 from seisfast.wavelets import ricker
 
 PRESETS = ("seisinv", "openfwi")
+SUBSTEPS = "steps per sample: a number, or auto, the smallest stable one"
 
 
 def add_survey_arguments(parser: ArgumentParser) -> None:
@@ -61,9 +66,8 @@ def make_survey(options: Namespace, shape: tuple[int, int]) -> Survey:
         FileNotFoundError: no such survey file.
         ValueError: a name that is no preset, or options that do not fit it.
     """
-    if options.survey is None:
-        raise ValueError("--survey is needed: seisinv, openfwi or a .json file")
-    survey = named_survey(options.survey, shape, options.survey_options, options.frequency)
+    name = needed("--survey", options.survey, "seisinv, openfwi or a .json file")
+    survey = named_survey(name, shape, options.survey_options, options.frequency)
     changes: dict[str, Any] = {}
     if options.depth is not None and options.sources is None and options.receivers is None:
         raise ValueError("--depth is the row of --sources and --receivers; give one of them")
@@ -125,16 +129,28 @@ def found_survey(name: str | None, shape: tuple[int, int]) -> Survey | None:
     return survey
 
 
-def one_shot(survey: Survey, shot: int) -> Survey:
-    """The survey with the sources of one shot alone, and a receiver at the first of them."""
-    fired, wavelet, kind = survey.sources[shot : shot + 1], survey.wavelet, survey.source_kind
-    if wavelet.dim() > 1:  # [shots, ...] or [models, shots, ...]
-        wavelet = wavelet.narrow(wavelet.dim() // 4, shot, 1)
-    return Survey(
-        shape=survey.shape, spacing=survey.spacing, dt=survey.dt, nt=survey.nt, sources=fired, receivers=fired[:, :1],
-        wavelet=wavelet, order=survey.order, boundary=survey.boundary,
-        source_kind=kind if isinstance(kind, str) or isinstance(kind[0], str) else kind[shot],
-    )  # fmt: skip
+def models_and_survey(options: Namespace) -> tuple[Tensor, Survey | None]:
+    """The models of --velocity as `load_models` gives them, and the --survey that one of them is drawn with.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_models` and `found_survey`.
+    """
+    models = load_models("--velocity", options.velocity)
+    return models, found_survey(options.survey, (models.shape[-2], models.shape[-1]))
+
+
+def steps_per_sample(value: Any) -> int | str:  # noqa: ANN401 - what the command line or a file holds
+    """The type of --substeps.
+
+    Raises:
+        OptionError: neither a number of steps nor auto.
+    """
+    if value == "auto":
+        return "auto"
+    try:
+        return whole("--substeps", int(value) if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise OptionError(f"must be a whole number of at least 1, or auto, got {value!r}") from None
 
 
 def _file_survey(file: Path, frequency: float | None) -> Survey:

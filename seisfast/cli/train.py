@@ -12,6 +12,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from seisfast.cli.geologies import add_geology_arguments, make_geology
+from seisfast.cli.parser import needed
 from seisfast.cli.surveys import add_survey_arguments, make_survey, simulation_device
 from seisfast.training.config import TrainingConfig
 
@@ -61,8 +62,7 @@ def run(options: Namespace) -> None:
     """Trains, or goes on with a run."""
     from seisfast import training
 
-    if options.run is None:
-        raise ValueError("--run is needed: the folder of the run")
+    folder = needed("--run", options.run, "the folder of the run")
     values = {option.name: options[option.name] for option in fields(TrainingConfig)}
     config = TrainingConfig(**values)
     train, validation, settings = _data(options, config)
@@ -71,12 +71,12 @@ def run(options: Namespace) -> None:
             config,
             train,
             validation,
-            options.run,
+            folder,
             resume=bool(options.resume),
-            settings={"run": options.run, **settings},
+            settings={"run": folder, **settings},
         )
     except training.Interrupted as stop:
-        command = ["seisfast", "train", "--config", str(Path(options.run) / "config.yaml"), "--resume"]
+        command = ["seisfast", "train", "--config", str(Path(folder) / "config.yaml"), "--resume"]
         raise training.Interrupted(f"{stop}\ngo on with: {shlex.join(command)}", stop.checkpoint) from None
     print(best)
 

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seisfast.plot.axes import Array, cell_size
+from seisfast.plot.axes import Array, cell_size, colour_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
     from seisfast.sensitivity import Sensitivity
 
 
-def features(sensitivity: Sensitivity, *, cmap: str = "viridis", title: str | None = None) -> Figure:
+def features(sensitivity: Sensitivity, *, cmap: str | Colormap = "viridis", title: str | None = None) -> Figure:
     """Mean feature map of each receiver group, and below it the share of activation in each quarter of the model.
 
     The maps share one colour scale. They reach beyond the model, whose outline is drawn; triangles mark the
@@ -23,15 +24,18 @@ def features(sensitivity: Sensitivity, *, cmap: str = "viridis", title: str | No
 
     Args:
         sensitivity: result of `seisfast.sensitivity.measure`.
-        cmap: name of a matplotlib colour map.
+        cmap: a matplotlib colour map or its name.
         title: text above the figure.
+
+    Raises:
+        TypeError, ValueError: another kind of colour map, or an unknown one.
     """
     from matplotlib import pyplot
 
     from seisfast.sensitivity import GROUPS, quarter_weights
 
-    survey = sensitivity.survey
-    dz, dx, unit = cell_size(None if survey is None else survey.spacing)
+    dz, dx, unit = cell_size(None, sensitivity.survey)
+    colours = colour_map(cmap)
     maps, shares = sensitivity.maps.numpy(), sensitivity.shares.numpy()
     nz, nx = sensitivity.shape
     inside = quarter_weights((maps.shape[1], maps.shape[2]), (nz, nx)).sum(0).numpy() > 0
@@ -48,7 +52,7 @@ def features(sensitivity: Sensitivity, *, cmap: str = "viridis", title: str | No
     )
     for k, name in enumerate(GROUPS):
         above, below = grid[:, k]
-        _map(above, sensitivity, k, (dz, dx), cmap, largest)
+        _map(above, sensitivity, k, (dz, dx), colours, largest)
         above.set_title(f"{name.capitalize()}\n{sensitivity.receivers(k)}", fontsize="medium")
         _bars(below, shares[k], (np.arange(5) * nx / 4 - 0.5) * dx, k)
         below.set_xlabel(f"Distance ({unit})")
@@ -60,7 +64,9 @@ def features(sensitivity: Sensitivity, *, cmap: str = "viridis", title: str | No
     return figure
 
 
-def _map(ax: Axes, sensitivity: Sensitivity, group: int, size: tuple[float, float], cmap: str, largest: float) -> None:
+def _map(
+    ax: Axes, sensitivity: Sensitivity, group: int, size: tuple[float, float], cmap: Colormap, largest: float
+) -> None:
     """One map, pale outside the model, with the outline and the quarters of the model and the group's receivers."""
     from matplotlib.patches import Rectangle
 

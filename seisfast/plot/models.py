@@ -9,13 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisfast.plot.axes import Array, Spacing, as_array, cell_size, new_axes
+from seisfast.plot.axes import Array, Spacing, as_array, cell_size, colour_map, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
     from seisfast.survey import Survey
+
+# Marker of positions, then size, colour and edge over a model, and over a wave, where they are larger.
+MARKS = {
+    "receivers": ("v", (10.0, "white", "black"), (14.0, "white", "black")),
+    "sources": ("*", (45.0, "crimson", "black"), (130.0, "black", "white")),
+}
 
 
 def velocity(
@@ -24,7 +31,7 @@ def velocity(
     spacing: Spacing = None,
     survey: Survey | None = None,
     ax: Axes | None = None,
-    cmap: str = "viridis",
+    cmap: str | Colormap = "viridis",
     limits: tuple[float, float] | None = None,
     title: str | None = None,
     colorbar: bool = True,
@@ -37,34 +44,56 @@ def velocity(
             count cells.
         survey: draws its sources (stars) and receivers (triangles).
         ax: where to draw; a new figure when left out.
-        cmap: name of a matplotlib colour map.
+        cmap: a matplotlib colour map or its name.
         limits: (lowest, highest) velocity of the colours, m/s.
         title: text above the map.
         colorbar: whether to add one.
 
     Raises:
-        ValueError: a model that is not one finite map.
+        TypeError: another kind of survey or colour map.
+        ValueError: a model that is not one finite map, a spacing that is not positive, or an unknown colour map.
     """
     values = as_array("model", model, 2, "[nz, nx]")
-    dz, dx, unit = cell_size(spacing if spacing is not None or survey is None else survey.spacing)
+    dz, dx, unit = cell_size(spacing, survey)
+    colours = colour_map(cmap)
     nz, nx = values.shape
     if ax is None:
         height = min(max(4.2 * nz * dz / (nx * dx), 1.5), 7.0)
         ax = new_axes((4.2 + 1.4 * colorbar + 0.8, height + 0.9))
     extent = (-0.5 * dx, (nx - 0.5) * dx, (nz - 0.5) * dz, -0.5 * dz)
     low, high = limits if limits is not None else (values.min(), values.max())
-    image = ax.imshow(values, extent=extent, cmap=cmap, vmin=low, vmax=high, interpolation="nearest", aspect="equal")
+    image = ax.imshow(values, extent=extent, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="equal")
     ax.set(xlabel=f"Distance ({unit})", ylabel=f"Depth ({unit})")
     if title is not None:
         ax.set_title(title)
     if survey is not None:
-        for name, marker, size, colour in (("receivers", "v", 10.0, "white"), ("sources", "*", 45.0, "crimson")):
-            iz, ix = np.unique(survey.positions(name).reshape(-1, 2), axis=0).T
-            ax.scatter(ix * dx, iz * dz, s=size, marker=marker, c=colour, edgecolors="black", linewidths=0.4)
-        ax.set(xlim=extent[:2], ylim=extent[2:])
+        draw_positions(ax, survey, (dz, dx))
     if colorbar:
         ax.figure.colorbar(image, ax=ax, label="Velocity (m/s)")
     return ax
+
+
+def draw_positions(ax: Axes, survey: Survey, spacing: tuple[float, float], shot: int | None = None) -> None:
+    """Sources (stars) and receivers (triangles) over the last image of these axes, those of one shot larger."""
+    left, right, bottom, top = ax.images[-1].get_extent()
+    for name, (marker, of_all, of_one) in MARKS.items():
+        size, colour, edge = of_all if shot is None else of_one
+        places = _places(survey, name, shot)
+        z, x = (places * spacing).T
+        ax.scatter(x, z, s=size, marker=marker, c=colour, edgecolors=edge, linewidths=0.4 if shot is None else 0.6)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _places(survey: Survey, name: str, shot: int | None) -> Array:
+    """(iz, ix) of the sources or the receivers, those that take part, each once, `[positions, 2]`."""
+    places, mask = survey.positions(name), survey.receiver_mask
+    if shot is not None:
+        places = places[min(shot, len(places) - 1)]
+        if name == "receivers" and mask is not None:
+            places = places[mask[shot].numpy()]
+    flat = places.reshape(-1, 2)
+    once: Array = np.unique(flat[~np.isnan(flat[:, 0])], axis=0)
+    return once
 
 
 def comparison(
@@ -72,9 +101,9 @@ def comparison(
     predictions: Mapping[str, npt.ArrayLike | torch.Tensor],
     *,
     spacing: Spacing = None,
-    cmap: str = "viridis",
+    cmap: str | Colormap = "viridis",
     limits: tuple[float, float] | None = None,
-    error_cmap: str = "RdBu_r",
+    error_cmap: str | Colormap = "RdBu_r",
     error_limit: float | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -84,18 +113,20 @@ def comparison(
         truth: `[nz, nx]`, m/s.
         predictions: name -> `[nz, nx]`, m/s.
         spacing: metres between cells, one number or (dz, dx); left out, the axes count cells.
-        cmap: colour map of the models.
+        cmap: colour map of the models, a matplotlib one or its name.
         limits: (lowest, highest) velocity of the colours; left out, those of the true model.
-        error_cmap: colour map of the errors, white at zero.
+        error_cmap: likewise of the errors, white at zero.
         error_limit: error at both ends of its colours, m/s; left out, the largest one.
         title: text above the figure.
 
     Raises:
-        ValueError: no prediction, or maps of different shapes.
+        TypeError: another kind of colour map.
+        ValueError: no prediction, maps of different shapes, or an unknown colour map.
     """
     from matplotlib import pyplot
 
     true, predicted = _pair(truth, predictions)
+    cmap, error_cmap = colour_map(cmap), colour_map(error_cmap, "error_cmap")
     limits = limits or (float(true.min()), float(true.max()))
     errors = {name: values - true for name, values in predicted.items()}
     largest = error_limit or max(float(np.abs(error).max()) for error in errors.values()) or 1.0

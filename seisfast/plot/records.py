@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seisfast.plot.axes import as_array, clip, new_axes
+from seisfast.arguments import item
+from seisfast.plot.axes import as_array, check_survey, clip, colour_map, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
     from seisfast.survey import Survey
@@ -25,7 +27,7 @@ def gather(
     shot: int = 0,
     perc: float = 98.0,
     limit: float | None = None,
-    cmap: str = "gray",
+    cmap: str | Colormap = "gray",
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -37,15 +39,17 @@ def gather(
         shot: which of the survey's shots this is (receivers may differ from shot to shot).
         perc: the colours end at this percentile of the absolute amplitude.
         limit: the colours end at this amplitude instead.
-        cmap: name of a matplotlib colour map.
+        cmap: a matplotlib colour map or its name.
         ax: where to draw; a new figure when left out.
         title: text above the gather.
 
     Raises:
-        ValueError: a record that is not one finite gather or does not fit the survey, or perc outside (0,
-            100].
+        TypeError: another kind of survey or colour map, or a perc that is no number.
+        ValueError: a record that is not one finite gather or does not fit the survey, perc outside (0, 100], or an
+            unknown colour map.
     """
-    values = as_array("record", record, 2, "[time, receivers]")
+    check_survey(survey)
+    values, colours = as_array("record", record, 2, "[time, receivers]"), colour_map(cmap)
     if survey is not None and values.shape != (survey.nt, survey.receivers_per_shot):
         raise ValueError(
             f"record must have the survey's [time, receivers] = [{survey.nt}, {survey.receivers_per_shot}], "
@@ -57,7 +61,7 @@ def gather(
     first, step, unit = _receiver_axis(survey, shot)
     nt, count = values.shape
     extent = (first - 0.5 * step, first + (count - 0.5) * step, (nt - 0.5) * dt, -0.5 * dt)
-    ax.imshow(values, extent=extent, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    ax.imshow(values, extent=extent, cmap=colours, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     ax.set(xlabel=f"Receiver ({unit})", ylabel=f"Time ({time_unit})")
     if title is not None:
         ax.set_title(title)
@@ -70,7 +74,7 @@ def gathers(
     survey: Survey | None = None,
     shots: Sequence[int] | None = None,
     perc: float = 98.0,
-    cmap: str = "gray",
+    cmap: str | Colormap = "gray",
     title: str | None = None,
 ) -> Figure:
     """Several shot gathers side by side with one clip.
@@ -80,14 +84,17 @@ def gathers(
         survey: gives seconds and metres.
         shots: which ones; left out, up to five spread over the line.
         perc: the colours end at this percentile of the absolute amplitude of the gathers shown.
-        cmap: name of a matplotlib colour map.
+        cmap: a matplotlib colour map or its name.
         title: text above the figure.
 
     Raises:
-        ValueError: records of another shape, or a shot that is not there.
+        TypeError: as `gather`, or a shot that is no integer.
+        ValueError: as `gather`, or a shot that is not there.
     """
     from matplotlib import pyplot
 
+    check_survey(survey)
+    cmap = colour_map(cmap)
     values = as_array("records", records, 3, "[shots, time, receivers]")
     count = values.shape[0]
     if shots is None:
@@ -95,8 +102,7 @@ def gathers(
     if len(shots) == 0:
         raise ValueError("shots must name at least one shot, got none")
     for shot in shots:
-        if not 0 <= shot < count:
-            raise ValueError(f"shots must lie between 0 and {count - 1}, got {shot}")
+        item("shots", shot, count)
     limit = clip(values[list(shots)], perc)
     figure, grid = pyplot.subplots(
         1, len(shots), figsize=(2.2 * len(shots) + 0.8, 4.4), layout="constrained", sharey=True, squeeze=False
