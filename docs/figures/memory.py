@@ -28,11 +28,11 @@ LENGTHS = (250, 500, 1000, 2000, 4000)
 # Storage, colour, and the processor time of forward and backward together over that of a forward run alone: one thread
 # of an Intel Xeon (AVX-512), float32, 1000 steps, 2026-11-22, the better of two runs of `measure`.
 STORAGES = {
-    "all": (sf.Storage("all"), "#1d2530", 7.2),
-    "float16": (sf.Storage(dtype=torch.float16), "#d9822b", 9.3),
-    "every=4": (sf.Storage(every=4), "#1f5fa8", 3.5),
-    "every=4, float16": (sf.Storage(every=4, dtype=torch.float16), "#7a4fa3", 4.3),
-    "checkpoint": (sf.Storage("checkpoint"), "#c8553d", 4.1),
+    "all": (sf.Storage("all"), "#1d2530", 7.4),
+    "float16": (sf.Storage(dtype=torch.float16), "#d9822b", 10.5),
+    "every=4": (sf.Storage(every=4), "#1f5fa8", 3.4),
+    "every=4, float16": (sf.Storage(every=4, dtype=torch.float16), "#7a4fa3", 4.4),
+    "checkpoint": (sf.Storage("checkpoint"), "#c8553d", 3.8),
 }
 
 
