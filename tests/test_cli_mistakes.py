@@ -114,7 +114,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--velocity {f}/model.npy --records {f}/record.npy", "give one of --velocity, --records and --runs"),
         ("--records {f}/record.npy --predicted {f}/model.npy", "--predicted needs --velocity"),
         ("--velocity {f}/model.npy --profiles", "--profiles needs --predicted"),
-        ("--velocity {f}/model.npy --cmap nosuch", "--cmap must be known to matplotlib, which has no colour map 'nosuch'"),
+        ("--velocity {f}/model.npy --cmap nosuch", "must be known to matplotlib, which has no colour map 'nosuch'"),
         ("--records {f}/model.npy", r"must hold \[shots, time, receivers\]"),
         ("--records {f}/record.npy --shots 7", "shots must lie between 0 and 1"),
         ("--runs {f}/data", "no training log"),

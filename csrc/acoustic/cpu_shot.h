@@ -3,9 +3,9 @@
 #include "acoustic/cpu.h"
 #include "acoustic/cpu_backward.h"
 #include "acoustic/cpu_forward.h"
+#include "acoustic/cpu_half.h"
 #include "acoustic/cpu_sweep.h"
 #include "acoustic/gradient.h"
-#include "acoustic/half.h"
 #include "common/cpu_level.h"
 
 namespace seisfast {
@@ -83,14 +83,10 @@ class Shot : public CpuShot {
       const T* from = scratch + c * g.cells();
       uint16_t* to = static_cast<uint16_t*>(p.kept) + kept_index(n, c) * g.cells();
       T largest = 0;
-      for (int iz = 0; iz < m.nz; ++iz)
-        for (int ix = 0; ix < m.nx; ++ix) {
-          const T value = from[int64_t(iz) * m.row + ix], size = value < 0 ? -value : value;
-          largest = size > largest ? size : largest;
-        }
+      for (int iz = 0; iz < m.nz; ++iz) largest = largest_magnitude(from + int64_t(iz) * m.row, m.nx, largest);
       const T scale = half_scale(largest);
       p.scales[kept_index(n, c)] = scale;
-      for (int64_t i = 0; i < g.cells(); ++i) to[i] = to_half(float(from[i] * scale));
+      narrow_row(to, from, scale, g.cells());
     }
   }
 
@@ -291,10 +287,9 @@ class AdjointShot : public Shot<T, R> {
     const Span rows = m.band(band);
     for (int c = 0; c < p.channels(); ++c) {
       const uint16_t* from = static_cast<const uint16_t*>(p.kept) + kept_index(n, c) * g.cells();
-      T* to = scratch + c * g.cells();
       const T scale = p.scales[kept_index(n, c)], inverse = scale > 0 ? T(1) / scale : T(0);
-      for (int64_t i = int64_t(rows.begin) * m.row; i < int64_t(rows.end) * m.row; ++i)
-        to[i] = T(from_half(from[i])) * inverse;
+      const int64_t first = int64_t(rows.begin) * m.row;
+      widen_row(scratch + c * g.cells() + first, from + first, inverse, int64_t(rows.size()) * m.row);
     }
   }
 
