@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack, temporarily_pop_interpreter_stack
 from torch.autograd import forward_ad
 
 from seisfast.arguments import ordinary_tensors, unwrapped
 from seisfast.ops.derivatives import CONSTANT, Adjoint, born
-from seisfast.propagator import prepare
+from seisfast.propagator import check, prepare
 from seisfast.storage import Storage
 from seisfast.survey import Survey
 
@@ -29,7 +30,8 @@ def _eager(method: Method) -> Method:
 class Born:
     """The derivative of `simulate` at one velocity: a linear map from its changes to changes of the records.
 
-    It is exact to rounding, for the discrete scheme with its layers; the transpose is that of the same matrix. Single
+    It is exact to rounding, for the discrete scheme with its layers; the transpose is that of the same matrix, unless
+    the storage is lossy. Single
     scattering, in other words: `born(perturbation)` are the records of a medium whose velocity differs by an
     infinitesimal multiple of the perturbation, to first order. `born.transpose` is reverse-time migration. Both are
     differentiable by their argument, in either mode, and `torch.func.vmap` maps over it.
@@ -65,7 +67,7 @@ class Born:
                 velocity = unwrapped(velocity).detach().clone()
             run = prepare(velocity, survey, storage, engine, substeps, gradient=True)
             batch, wavelet, sources, receivers, profile = map(unwrapped, run.inputs)
-            inputs = batch, wavelet.clone(), sources, receivers, profile
+            inputs = batch, wavelet.detach().clone(), sources, receivers, profile
             weights = None if run.weights is None else unwrapped(run.weights)
         self._run = replace(run, inputs=inputs, weights=weights)
         self.velocity, self.survey = velocity, survey
@@ -84,12 +86,14 @@ class Born:
         Raises:
             TypeError: a perturbation that is not a tensor.
             ValueError: one of another shape, dtype or device than the velocity.
+            FloatingPointError: a change that is not finite, or exceeds float16, naming the first such shot.
         """
         _check_like("perturbation", perturbation, self.velocity.shape, self.velocity)
         run, (velocity, wavelet, *rest) = self._run, self._run.inputs
         change = perturbation.to(velocity.dtype).reshape(velocity.shape)
         still = torch.zeros_like(wavelet)
-        return run.records(born(velocity, change, wavelet, still, *rest, run.scheme, run.survey))
+        data = born(velocity, change, wavelet, still, *rest, run.scheme, run.survey)
+        return run.records(data, "is the perturbation finite and of sane amplitude?")
 
     @_eager
     def transpose(self, data: Tensor) -> Tensor:
@@ -113,7 +117,7 @@ class Born:
         if self._kept is None:
             with ordinary_tensors(), torch.no_grad(), temporarily_clear_interpreter_stack():
                 records, *kept, _ = torch.ops.seisfast.acoustic_forward(*run.inputs, *run.scheme.arguments())
-                run.records(records)
+                check(records if self.velocity.dim() == 3 else records[0])
             self._kept = kept
         recorded = run.inputs[0].new_zeros(*wavelet.shape[:2], wavelet.shape[3], receivers.shape[1])
         (spread,) = torch.func.vjp(run.assembled, recorded)[1](data)
@@ -125,14 +129,26 @@ class Born:
 
 def _check_constant(name: str, given: object) -> None:
     functorch = torch._C._functorch
-    while isinstance(given, Tensor) and functorch.is_functorch_wrapped_tensor(given):
-        dual = forward_ad.unpack_dual(given).tangent is not None
-        if dual or given.requires_grad or functorch.is_batchedtensor(given):
+    while isinstance(given, Tensor):
+        wrapped = functorch.is_functorch_wrapped_tensor(given)
+        if _is_dual(given) or (wrapped and (given.requires_grad or functorch.is_batchedtensor(given))):
             raise ValueError(
-                f"{name} must not be what torch.func differentiates by or maps over, for Born takes it as constant, "
-                "got such a tensor: use torch.func.jvp of simulate"
+                f"{name} must not be what forward mode or torch.func differentiates by or maps over, for Born takes it "
+                "as constant, got such a tensor: use torch.func.jvp of simulate"
             )
+        if not wrapped:
+            return
         given = functorch.get_unwrapped(given)
+
+
+def _is_dual(tensor: Tensor) -> bool:
+    """Whether this tensor has a tangent at its own level of torch.func, which inner levels hide."""
+    functorch = torch._C._functorch
+    level = functorch.maybe_get_level(tensor)
+    with ExitStack() as outside:
+        while (top := functorch.peek_interpreter_stack()) is not None and top.level() > level:
+            outside.enter_context(temporarily_pop_interpreter_stack())
+        return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def _check_like(name: str, given: Tensor, shape: tuple[int, ...], like: Tensor) -> None:

@@ -25,6 +25,10 @@ from seisfast.storage import Storage
 from seisfast.survey import Survey
 from seisfast.wavelets import BAND
 
+DIVERGED = (
+    "the wavefield diverged (is the wavelet finite and of sane amplitude, and the layer's vmax near the model's?)"
+)
+
 
 @overload
 def simulate(
@@ -97,7 +101,6 @@ class Run:
         scheme: everything about the run that is not a tensor.
         weights: of the receivers' cells, None where they are cells themselves.
         substeps: inner steps per sample.
-        readable: whether results may be read back.
     """
 
     velocity: Tensor
@@ -106,7 +109,6 @@ class Run:
     scheme: Scheme
     weights: Tensor | None
     substeps: int
-    readable: bool
 
     def propagated(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """What the operators record of all inputs or some shots of them, and the wavefields that they put out."""
@@ -148,15 +150,15 @@ class Run:
         data = data if self.weights is None else gather(data, self.weights)
         return self._as_given(data if self.substeps == 1 else downsampled(data, self.substeps))
 
-    def records(self, data: Tensor) -> Tensor:
+    def records(self, data: Tensor, cause: str = DIVERGED) -> Tensor:
         """The same, checked to be finite where values may be read."""
         records = self.assembled(data)
-        return check(records) if self.readable and not is_transformed(records) else records
+        return _check_finite(records, cause=cause) if _readable(records) else records
 
     def fields(self, fields: Tensor, model: int = 0, shot: int = 0) -> Tensor:
         """The wavefields that the operators put out, of shots from this one on, as the caller expects them."""
         given = self._as_given(fields.detach())
-        if given.dtype == torch.float16 and self.readable:
+        if _readable(given):
             _check_finite(given.flatten(-2), model, shot, "wavefield")
         return given
 
@@ -222,7 +224,7 @@ def prepare(
         receivers,
         survey.profile(shape, batch.dtype, batch.device),
     )
-    return Run(velocity, survey, inputs, scheme, weights, steps, readable)
+    return Run(velocity, survey, inputs, scheme, weights, steps)
 
 
 def check(data: Tensor) -> Tensor:
@@ -245,7 +247,7 @@ def check(data: Tensor) -> Tensor:
     return _check_finite(data)
 
 
-def _check_finite(data: Tensor, model: int = 0, shot: int = 0, what: str = "record") -> Tensor:
+def _check_finite(data: Tensor, model: int = 0, shot: int = 0, what: str = "record", cause: str = DIVERGED) -> Tensor:
     """The data of every shot, `[..., shots, x, y]`, when they are finite; they may begin at a later model and shot."""
     total = data.detach().sum((-1, -2), dtype=torch.promote_types(data.dtype, torch.float32))
     bad = ~torch.isfinite(total)
@@ -253,18 +255,15 @@ def _check_finite(data: Tensor, model: int = 0, shot: int = 0, what: str = "reco
         first = bad.nonzero()[0].tolist()
         where = f"shot {first[-1] + shot}" + (f" of model {first[0] + model}" if len(first) > 1 else "")
         narrow = "it exceeds the 65504 that float16 holds, or " if data.dtype == torch.float16 else ""
-        raise FloatingPointError(
-            f"the {what} of {where} is not finite: {narrow}the wavefield diverged (is the wavelet finite and of sane "
-            "amplitude, and the layer's vmax near the model's?)"
-        )
+        raise FloatingPointError(f"the {what} of {where} is not finite: {narrow}{cause}")
     return data
 
 
-def _readable(velocity: Tensor) -> bool:
+def _readable(tensor: Tensor) -> bool:
     """Whether values may be read back here: not while compiling, capturing a CUDA graph or under torch.func.vmap."""
-    if torch.compiler.is_compiling() or is_transformed(velocity):
+    if torch.compiler.is_compiling() or is_transformed(tensor):
         return False
-    return not (velocity.is_cuda and torch.cuda.is_current_stream_capturing())
+    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
 def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int:

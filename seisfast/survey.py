@@ -85,6 +85,8 @@ class Survey:
     receiver_mask: Tensor | None
     peak_frequency: float
     """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz (0 for a silent one)."""
+    silent: bool
+    """Whether all wavelets are zero."""
     _points: dict[str, Points]
     _cache: dict[Any, Any]
 
@@ -131,6 +133,7 @@ class Survey:
         put(self, "_points", {p.name: p for p in points})
         put(self, "wavelet", samples(wavelet, self.shots, self.sources.shape[1], self.nt))
         put(self, "peak_frequency", _peak_frequency(self.wavelet, self.dt))
+        put(self, "silent", not bool(self.wavelet.detach().any()))
         put(self, "shape", None)
         put(self, "_cache", {})
         if isinstance(self.boundary, Sponge) and self.spacing[0] != self.spacing[1]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_survey import relative, shots, small_velocity, small_wavelet
 from torch import Tensor
+from torch.autograd import forward_ad
 
 import seisfast as sf
 from seisfast import conventions
@@ -64,6 +65,7 @@ def test_least_squares_by_autograd() -> None:
 
 
 @pytest.mark.parametrize("substeps", [1, 3])
+@pytest.mark.usefixtures("no_twin")
 def test_derivatives_and_maps_by_the_argument(substeps: int) -> None:
     """Of a linear map the derivative is the map, in both modes; of the transpose it is the operator."""
     survey, velocity = shots("cpml", **BETWEEN), small_velocity(14, 17)
@@ -77,6 +79,9 @@ def test_derivatives_and_maps_by_the_argument(substeps: int) -> None:
         slope = torch.func.grad(lambda x, f=operator, y=other: (f(x) * y[0]).sum())(given[1])
         assert relative(slope, back) < 1e-12
         assert relative(torch.func.jvp(operator, (given[1],), (given[0],))[1], there) < 1e-12
+        with forward_ad.dual_level():
+            dual = operator(forward_ad.make_dual(given[1], given[0]))
+            assert relative(forward_ad.unpack_dual(dual).tangent, there) < 1e-12
         leaf = given[1].clone().requires_grad_()
         (operator(leaf) * other[0]).sum().backward()
         assert leaf.grad is not None
@@ -84,6 +89,34 @@ def test_derivatives_and_maps_by_the_argument(substeps: int) -> None:
         mapped = torch.func.vmap(operator)(given)
         assert torch.equal(mapped, torch.stack([operator(x) for x in given]))
         assert transpose(mapped[0]).shape == given[0].shape
+
+
+@pytest.mark.usefixtures("no_twin")
+def test_second_derivatives_of_a_misfit_of_it() -> None:
+    """Gauss and Newton's Hessian, by autograd, forward mode, and both operators; compiled."""
+    survey, velocity = shots("cpml"), small_velocity(14, 17)
+    born = sf.Born(velocity, survey)
+    at, along = torch.randn(2, 14, 17).double()
+    expected = born.transpose(born(along))
+
+    def misfit(change: Tensor) -> Tensor:
+        return born(change).square().sum() / 2
+
+    leaf = at.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(misfit(leaf), leaf, create_graph=True)
+    assert relative(torch.autograd.grad((slope * along).sum(), leaf)[0], expected) < 1e-12
+    assert relative(torch.func.jvp(torch.func.grad(misfit), (at,), (along,))[1], expected) < 1e-12
+
+
+def test_half_types_and_what_is_not_finite() -> None:
+    survey = shots("cpml", wavelet=1e6 * small_wavelet(3, 2))
+    born, velocity = sf.Born(small_velocity(14, 17).half(), survey), small_velocity(14, 17).half().double()
+    image = born.transpose(torch.full((3, 70, 5), 1e-3).half())  # its records would not fit float16
+    exact = sf.Born(velocity, survey).transpose(torch.full((3, 70, 5), 1e-3).half().double())
+    assert image.dtype == torch.float16
+    assert relative(image, exact) < 2e-3
+    with pytest.raises(FloatingPointError, match=r"shot 0 is not finite: .* is the perturbation finite"):
+        born(torch.full((14, 17), float("nan")).half())
 
 
 @pytest.mark.parametrize("first", ["eager", "grad", "vmap", "jvp", "inference"])
@@ -132,7 +165,7 @@ def test_what_it_takes_as_constant_cannot_be_differentiated(what: str) -> None:
         return sf.Born(velocity, shots("cpml", wavelet=wavelet))(torch.ones(14, 17).double()).sum()
 
     argnum, inputs = ("velocity", "wavelet").index(what), (small_velocity(14, 17), small_wavelet(3, 2))
-    refusal = f"{what} must not be what torch.func differentiates by or maps over"
+    refusal, one = f"{what} must not be what forward mode or torch.func differentiates by", torch.ones(()).double()
 
     def of_one(x: Tensor) -> Tensor:
         return of(*(x if i == argnum else tensor for i, tensor in enumerate(inputs)))
@@ -143,8 +176,15 @@ def test_what_it_takes_as_constant_cannot_be_differentiated(what: str) -> None:
         torch.func.grad(lambda s: torch.func.grad(lambda x: of_one(s * x))(inputs[argnum]).sum())(
             torch.ones(()).double()
         )
-    with pytest.raises(ValueError, match=refusal):
-        torch.func.jvp(of_one, (inputs[argnum],), (inputs[argnum],))
+    for function in (
+        of_one,
+        lambda x: torch.func.jvp(lambda s: of_one(s * x), (one,), (one,))[1],
+        lambda x: torch.func.grad(lambda s: s * of_one(x))(one),
+    ):
+        with pytest.raises(ValueError, match=refusal):
+            torch.func.jvp(function, (inputs[argnum],), (inputs[argnum],))
+    with forward_ad.dual_level(), pytest.raises(ValueError, match=refusal):
+        of_one(forward_ad.make_dual(inputs[argnum], inputs[argnum]))
     if what == "velocity":  # the survey refuses such a wavelet
         with pytest.raises(ValueError, match=refusal):
             torch.func.vmap(of_one)(inputs[argnum][None])

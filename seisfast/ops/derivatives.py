@@ -170,10 +170,13 @@ class Born(torch.autograd.Function):
         *tensors, ctx.scheme, ctx.survey = inputs
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         """The transpose for the tangents, and how it changes along them for the velocity and the wavelet."""
+        if grad is None:
+            return (None,) * 9
         saved: tuple[Any, ...] = (*ctx.saved_tensors, ctx.scheme, ctx.survey)
         velocity, velocity_t, wavelet, wavelet_t, *rest = saved
         still = [torch.zeros_like(t) for t in (grad, velocity, wavelet)]
@@ -187,8 +190,13 @@ class Born(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:  # noqa: ANN401
-        """Through the twin."""
-        *primals, sources, receivers, _ = ctx.saved_tensors
+        """The same along other tangents; by velocity and wavelet through the twin."""
+        *primals, sources, receivers, profile = ctx.saved_tensors
+        if tangents[0] is None and tangents[2] is None:
+            velocity, velocity_t, wavelet, wavelet_t = primals
+            along = _filled((velocity_t, wavelet_t), (tangents[1], tangents[3]))
+            rest = sources, receivers, profile, ctx.scheme, ctx.survey
+            return born(velocity, along[0], wavelet, along[1], *rest)
         result: Tensor = push(_twin_born(ctx.survey, sources, receivers), tuple(primals), _filled(primals, tangents))
         return result
 
@@ -213,22 +221,35 @@ class Curvature(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-        """Save what the twin needs."""
-        ctx.survey = inputs[-1]
-        ctx.save_for_backward(*inputs[:8])
-        ctx.save_for_forward(*inputs[:8])
+        """Save everything."""
+        *tensors, ctx.scheme, ctx.survey = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        """Through the twin."""
-        *primals, sources, receivers = ctx.saved_tensors
-        pulled = torch.func.vjp(_twin_curvature(ctx.survey, sources, receivers), *primals)[1](tuple(grads))
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        """For the tangents as the backward of `Adjoint`; for what they are tangents of through the twin."""
+        *primals, sources, receivers, profile = ctx.saved_tensors
+        grad_data, _, velocity, _, wavelet, _ = primals
+        velocity_c, wavelet_c = _filled((velocity, wavelet), grads)
+        if not any(ctx.needs_input_grad[0:6:2]):
+            rest = sources, receivers, profile, ctx.scheme, ctx.survey
+            data = born(velocity, velocity_c, wavelet, wavelet_c, *rest)
+            still = torch.zeros_like(grad_data)
+            along = curvature(grad_data, still, velocity, velocity_c, wavelet, wavelet_c, *rest)
+            return (None, data, None, along[0], None, along[1], *(None,) * 5)
+        pulled = torch.func.vjp(_twin_curvature(ctx.survey, sources, receivers), *primals)[1]((velocity_c, wavelet_c))
         return (*pulled, *(None,) * 5)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        """Through the twin."""
-        *primals, sources, receivers = ctx.saved_tensors
+        """The same along other tangents; by what they are tangents of through the twin."""
+        *primals, sources, receivers, profile = ctx.saved_tensors
+        if tangents[0] is None and tangents[2] is None and tangents[4] is None:
+            grad_data_t, velocity_t, wavelet_t = _filled(primals[1::2], tangents[1:6:2])
+            pairs = primals[0], grad_data_t, primals[2], velocity_t, primals[4], wavelet_t
+            return curvature(*pairs, sources, receivers, profile, ctx.scheme, ctx.survey)
         twin_of = _twin_curvature(ctx.survey, sources, receivers)
         result: tuple[Tensor, Tensor] = push(twin_of, tuple(primals), _filled(primals, tangents))
         return result
