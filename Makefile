@@ -48,7 +48,7 @@ test-cpp: $(INSTALLED)
 	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 		-DSEISFAST_TESTS=ON -DSEISFAST_PYTHON=OFF -DSEISFAST_CUDA=OFF
 	$(BIN)/cmake --build build/tests
-	$(BIN)/ctest --test-dir build/tests --output-on-failure
+	$(BIN)/ctest --test-dir build/tests --output-on-failure --parallel 2
 
 test-python: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST)

@@ -365,10 +365,10 @@ def test_compile_with_every_second_step_on_a_fresh_survey() -> None:
         shape=(12, 14),
         spacing=10.0,
         dt=1e-3,
-        nt=20,
+        nt=150,
         sources=[(2, 3)],
         receivers=[(1, 5)],
-        wavelet=sf.wavelets.ricker(15.0, 1e-3, 20),
+        wavelet=sf.wavelets.ricker(15.0, 1e-3, 150),
     )
     storage = sf.Storage(every=2)
     compiled = torch.compile(lambda v: sf.simulate(v, survey, storage=storage), fullgraph=True, backend="aot_eager")
