@@ -21,7 +21,7 @@ class Storage:
     Args:
         mode: "auto", "all" or "checkpoint".
         every: keep each k-th step, inner ones where there are substeps; k of them must stay below the Nyquist interval
-            of 2.5 times the peak frequency.
+            of 2.5 times the peak frequency (`Survey.peak_frequency` says where that is not known).
         dtype: None, or ``torch.float16`` for kept steps in half precision, scaled per shot and step.
         memory: bytes that a call may take besides its records: for what it keeps, on CUDA for its work, which then runs
             the shots in groups that fit, and for the wavefields shown to a callback, which share with the work

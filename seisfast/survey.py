@@ -84,9 +84,8 @@ class Survey:
     boundary: Boundary
     receiver_mask: Tensor | None
     peak_frequency: float
-    """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz (0 for a silent one)."""
-    silent: bool
-    """Whether all wavelets are zero."""
+    """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz: 0 for a silent one, and for
+    one without an oscillation, such as a Gaussian, to which checks by this frequency do not apply."""
     _points: dict[str, Points]
     _cache: dict[Any, Any]
 
@@ -133,7 +132,6 @@ class Survey:
         put(self, "_points", {p.name: p for p in points})
         put(self, "wavelet", samples(wavelet, self.shots, self.sources.shape[1], self.nt))
         put(self, "peak_frequency", _peak_frequency(self.wavelet, self.dt))
-        put(self, "silent", not bool(self.wavelet.detach().any()))
         put(self, "shape", None)
         put(self, "_cache", {})
         if isinstance(self.boundary, Sponge) and self.spacing[0] != self.spacing[1]:

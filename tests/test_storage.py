@@ -205,16 +205,6 @@ def test_storage_refuses(arguments: dict[str, object], message: str) -> None:
         sf.Storage(**arguments)
 
 
-def test_a_wavelet_without_a_band_is_not_thinned_out() -> None:
-    pulse = torch.exp(-(((torch.arange(NT, dtype=torch.float64) - 35) / 8) ** 2))
-    survey = small_survey(wavelet=pulse)
-    assert survey.peak_frequency == 0
-    with pytest.raises(
-        ValueError, match=r"Storage every must be 1 for a wavelet whose spectrum is largest at 0 Hz, .* got 4"
-    ):
-        sf.simulate(small_velocity(14, 17).requires_grad_(), survey, storage=sf.Storage(every=4))
-
-
 @pytest.mark.parametrize("every", [NT + 1, 2**31, 2**33 + 5])
 def test_an_interval_beyond_the_survey(every: int) -> None:
     """Nothing limits it where the wavelet is silent: the first step alone is kept."""
