@@ -84,8 +84,8 @@ class Survey:
     boundary: Boundary
     receiver_mask: Tensor | None
     peak_frequency: float
-    """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz: 0 for a silent one, and for
-    one without an oscillation, such as a Gaussian, to which checks by this frequency do not apply."""
+    """Frequency at which the mean amplitude spectrum of the wavelets is largest, as given, Hz: 0 for a silent one, and
+    for one without an oscillation, such as a Gaussian, to which checks by this frequency do not apply."""
     _points: dict[str, Points]
     _cache: dict[Any, Any]
 
