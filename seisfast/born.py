@@ -31,10 +31,9 @@ class Born:
     """The derivative of `simulate` at one velocity: a linear map from its changes to changes of the records.
 
     It is exact to rounding, for the discrete scheme with its layers; the transpose is that of the same matrix, unless
-    the storage is lossy. Single
-    scattering, in other words: `born(perturbation)` are the records of a medium whose velocity differs by an
-    infinitesimal multiple of the perturbation, to first order. `born.transpose` is reverse-time migration. Both are
-    differentiable by their argument, in either mode, and `torch.func.vmap` maps over it.
+    the storage is lossy. Single scattering, in other words: `born(perturbation)` are the records of a medium whose
+    velocity differs by an infinitesimal multiple of the perturbation, to first order. `born.transpose` is reverse-time
+    migration. Both are differentiable by their argument, in either mode, and `torch.func.vmap` maps over it.
 
     Velocity, wavelet and positions are taken as they are now: the map stays the same when they change, and nothing
     differentiates by them (`torch.func.jvp` of `simulate` does).

@@ -130,12 +130,9 @@ class Adjoint(torch.autograd.Function):
         """Born modelling for the data; for the others the Hessian of <data, grad of the data>, which is symmetric."""
         saved: tuple[Any, ...] = (*ctx.saved_tensors, ctx.scheme, ctx.survey)
         grad_data, velocity, wavelet, *rest = saved
-        data = born(velocity, velocity_c, wavelet, wavelet_c, *rest)
         if not any(ctx.needs_input_grad[1:3]):
-            return (data, *(None,) * 10)
-        still = torch.zeros_like(grad_data)
-        grads = curvature(grad_data, still, velocity, velocity_c, wavelet, wavelet_c, *rest)
-        return (data, *grads, *(None,) * 8)
+            return (born(velocity, velocity_c, wavelet, wavelet_c, *rest), *(None,) * 10)
+        return (*_second(grad_data, velocity, velocity_c, wavelet, wavelet_c, *rest), *(None,) * 8)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
@@ -235,9 +232,7 @@ class Curvature(torch.autograd.Function):
         velocity_c, wavelet_c = _filled((velocity, wavelet), grads)
         if not any(ctx.needs_input_grad[0:6:2]):
             rest = sources, receivers, profile, ctx.scheme, ctx.survey
-            data = born(velocity, velocity_c, wavelet, wavelet_c, *rest)
-            still = torch.zeros_like(grad_data)
-            along = curvature(grad_data, still, velocity, velocity_c, wavelet, wavelet_c, *rest)
+            data, *along = _second(grad_data, velocity, velocity_c, wavelet, wavelet_c, *rest)
             return (None, data, None, along[0], None, along[1], *(None,) * 5)
         pulled = torch.func.vjp(_twin_curvature(ctx.survey, sources, receivers), *primals)[1]((velocity_c, wavelet_c))
         return (*pulled, *(None,) * 5)
@@ -279,6 +274,11 @@ def curvature(*args: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         return twin_grads
     grads: tuple[Tensor, Tensor] = Curvature.apply(*args)  # type: ignore[no-untyped-call]
     return grads
+
+
+def _second(grad_data: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+    """Transpose of the derivative of `Adjoint` by (grad of the data, velocity, wavelet): born, and the Hessian."""
+    return born(*rest), *curvature(grad_data, torch.zeros_like(grad_data), *rest)
 
 
 def push(function: Any, primals: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
