@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, choices, growing, growth, paint, stacked, wave
+from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, stacked, wave
 
 CONTRAST = 0.01
 """Smallest growth of velocity from layer to layer, as a part of the velocity range (30 m/s of 3,000)."""
@@ -64,9 +64,10 @@ class CurveFault(Geology):
 
     def _make(self, index: Tensor, *uniform: Tensor) -> Tensor:
         pick_faults, pick_folds, pick_block, *pick_section = uniform
-        faults = torch.tensor(self.faults)[index % len(self.faults)]
-        layers = torch.tensor(self.layers)[index // len(self.faults) % len(self.layers)]
-        z, x, moved = _before_faulting(*_cells(self.shape), faults, pick_faults.view(len(index), -1, PER_FAULT))
+        faults = chosen(self.faults, index)
+        layers = chosen(self.layers, index // len(self.faults))
+        cells = _cells(self.shape, index.device)
+        z, x, moved = _before_faulting(*cells, faults, pick_faults.view(len(index), -1, PER_FAULT))
         other = moved & (pick_block[:, 0] < STRIKE_SLIP)[:, None, None]
         x = x + other * _column(between(pick_block[:, 1], -0.25, 0.25))
         depth = z - _folding(x, pick_folds)
@@ -82,11 +83,11 @@ def _column(values: Tensor) -> Tensor:
     return values[:, None, None]
 
 
-def _cells(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _cells(shape: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Centres of the cells, z and x, `[1, nz, nx]`, in model depths."""
     nz, nx = shape
-    z = (torch.arange(nz, dtype=torch.float32) + 0.5) / nz
-    x = (torch.arange(nx, dtype=torch.float32) + 0.5) / nz
+    z = (torch.arange(nz, dtype=torch.float32, device=device) + 0.5) / nz
+    x = (torch.arange(nx, dtype=torch.float32, device=device) + 0.5) / nz
     return z[None, :, None].expand(1, nz, nx), x.expand(1, nz, nx)
 
 
@@ -100,9 +101,9 @@ def _before_faulting(z: Tensor, x: Tensor, faults: Tensor, pick: Tensor) -> tupl
         pick: Random numbers `[models, most faults, PER_FAULT]`, the youngest fault first.
     """
     width = x.shape[2] / x.shape[1]
-    moved = torch.zeros((), dtype=torch.bool)
-    for number, chosen in enumerate(pick.unbind(1)):
-        pick_z, pick_x, pick_dip, pick_bend, pick_throw, pick_side = (_column(c) for c in chosen.unbind(1))
+    moved = torch.zeros((), dtype=torch.bool, device=z.device)
+    for number, of_fault in enumerate(pick.unbind(1)):
+        pick_z, pick_x, pick_dip, pick_bend, pick_throw, pick_side = (_column(c) for c in of_fault.unbind(1))
         lean = between(pick_dip, -1.1, 1.1)
         down = 1.0 / torch.sqrt(1.0 + lean * lean)
         dz = z - between(pick_z, 0.2, 0.8)
@@ -123,11 +124,11 @@ def _folding(x: Tensor, pick: Tensor) -> Tensor:
     """Depth gained by folding and tilting at distance x, both `[models, nz, nx]` in model depths."""
     depth = between(_column(pick[:, 0]), -0.3, 0.3) * x
     waves = pick[:, 1:].reshape(len(pick), len(FOLDS), PER_FOLD).unbind(1)
-    for (shortest, longest, steepest, largest), chosen in zip(FOLDS, waves, strict=True):
-        length = between(chosen[:, 0], shortest, longest)
-        flank = between(chosen[:, 1], 0.3, 1.0) * steepest
+    for (shortest, longest, steepest, largest), of_wave in zip(FOLDS, waves, strict=True):
+        length = between(of_wave[:, 0], shortest, longest)
+        flank = between(of_wave[:, 1], 0.3, 1.0) * steepest
         swing = (flank * length / (2.0 * math.pi)).clamp(max=largest)
-        depth = depth + _column(swing) * wave(x / _column(length) + _column(chosen[:, 2]))
+        depth = depth + _column(swing) * wave(x / _column(length) + _column(of_wave[:, 2]))
     return depth
 
 
@@ -152,7 +153,7 @@ def _sections(
         return pick + share * (change - pick)
 
     def interfaces(pick: Tensor) -> Tensor:
-        place = torch.arange(pick.shape[1])
+        place = torch.arange(pick.shape[1], device=pick.device)
         thickness = torch.where(place < layers[:, None], between(pick, 0.25, 1.25), 0.0)
         depth = stacked(thickness)
         top, bottom = between(pick_span[:, :1], 0.05, 0.2), between(pick_span[:, 1:], 0.95, 1.25)

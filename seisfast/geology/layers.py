@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, choices, growing, growth, paint, stacked, wave
+from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, stacked, wave
 
 CONTRAST = 0.08
 """Smallest growth of velocity across an interface, as a part of the velocity range (200 m/s of 2,500)."""
@@ -54,13 +54,13 @@ class SeisInv(Geology):
 
     def _make(self, index: Tensor, *uniform: Tensor) -> Tensor:
         pick_velocity, pick_thickness, pick_swing, pick_phase, pick_length = uniform
-        count = torch.tensor(self.interfaces)[index % len(self.interfaces)]
+        count = chosen(self.interfaces, index)
         step = growth(self.velocity, max(self.interfaces) + 1, CONTRAST)
         velocities = growing(pick_velocity, count + 1, self.velocity, step)
         depth, swing = _depths(pick_thickness, pick_swing, count)
         curves = _curves(pick_phase.view(len(index), -1, WAVES), pick_length, self.shape)
         rows = _separate((depth[..., None] + swing[..., None] * curves) * self.shape[0], count, self.shape[0])
-        z = torch.arange(self.shape[0])[:, None]
+        z = torch.arange(self.shape[0], device=index.device)[:, None]
         return paint(velocities, (z >= row[:, None] for row in rows.unbind(1)), self.shape)
 
 
@@ -69,7 +69,7 @@ def _depths(pick_thickness: Tensor, pick_swing: Tensor, count: Tensor) -> tuple[
 
     Two neighbours together use at most four fifths of the distance between them, so they cannot cross.
     """
-    layer = torch.arange(pick_thickness.shape[1])
+    layer = torch.arange(pick_thickness.shape[1], device=count.device)
     thickness = torch.where(layer <= count[:, None], between(pick_thickness, 0.5, 2.0), 0.0)
     thickness = thickness / stacked(thickness)[:, -1:]
     nearest = torch.minimum(thickness[:, :-1], thickness[:, 1:])
@@ -83,11 +83,11 @@ def _curves(pick_phase: Tensor, pick_length: Tensor, shape: tuple[int, int]) -> 
     The waves of one interface are those of the interface above, a little out of step.
     """
     nz, nx = shape
-    x = torch.arange(nx, dtype=torch.float32) / nz
+    x = torch.arange(nx, dtype=torch.float32, device=pick_phase.device) / nz
     weights, waves_per_depth = (0.6, 0.25, 0.15), ((0.3, 0.9), (0.9, 1.6), (1.6, 2.6))
     first, drift = pick_phase[:, :1], between(pick_phase[:, 1:], -0.2, 0.2)
     phase = stacked(torch.cat([first, drift], dim=1))
-    curves = torch.zeros(*phase.shape[:2], nx, dtype=torch.float32)
+    curves = torch.zeros(*phase.shape[:2], nx, dtype=torch.float32, device=phase.device)
     for number, (weight, (longest, shortest)) in enumerate(zip(weights, waves_per_depth, strict=True)):
         rate = between(pick_length[:, number], longest, shortest)
         curves += weight * wave(x * rate[:, None, None] + phase[:, :, number, None])
