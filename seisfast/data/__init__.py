@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from seisfast.data.simulated import SimulatedDataset
 from seisfast.data.stored import StoredDataset, batches
-from seisfast.data.writer import write
+from seisfast.data.writer import verify, write
 
-__all__ = ["SimulatedDataset", "StoredDataset", "batches", "write"]
+__all__ = ["SimulatedDataset", "StoredDataset", "batches", "verify", "write"]
