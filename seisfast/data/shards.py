@@ -87,7 +87,7 @@ def make_shard(
             try:
                 with contextlib.closing(origin.batches(models[done:])) as batches:  # type: ignore[type-var]
                     for records, velocity in batches:
-                        shard.append(*_stored(records, velocity, manifest.settings, models[done]))
+                        shard.append(*stored_arrays(records, velocity, manifest.settings, models[done]))
                         done += len(velocity)
                         advance(len(velocity))
             except BaseException:
@@ -118,10 +118,14 @@ def changed(folder: Path, shard: Shard, *, contents: bool) -> list[str]:
     return wrong
 
 
-def _stored(
+def stored_arrays(
     records: npt.NDArray[np.float32], velocity: npt.NDArray[np.float32], settings: dict[str, Any], first: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Records as they are stored, velocities, and the scale of each record."""
+    """Records as they are stored, velocities, and the scale of each record.
+
+    Raises:
+        ValueError: Half precision cannot hold the records of these models, of which `first` is the first.
+    """
     scale = np.ones(len(records), np.float32)
     if settings["dtype"] == "float32":
         return records, velocity, scale

@@ -130,6 +130,12 @@ class ZarrShard:
         """Keep models until the shard is finished."""
         self._parts.append((records, velocities, scale))
 
+    @classmethod
+    def encoded_bytes(cls, manifest: Manifest, records: Array, velocities: Array, scale: Array) -> int:
+        """Size of a shard of these models, the only one of its manifest."""
+        shard = cls(Path(), manifest, 0)
+        return sum(map(len, shard._encoded({RECORDS: records, VELOCITY: velocities, SCALE: scale}).values()))
+
     def finish(self) -> tuple[File, ...]:
         """Compress what was kept and put it on the disk."""
         if self._parts:
