@@ -62,7 +62,7 @@ def test_seeds_and_numbers_make_different_models(family: Geology) -> None:
     assert len({model.numpy().tobytes() for model in torch.cat([first, second])}) == 80
 
 
-@pytest.mark.parametrize("family", [SeisInv(), CurveFault()], ids=repr)
+@pytest.mark.parametrize("family", [SeisInv(), CurveVel(), FlatFault(version="A"), CurveFault()], ids=repr)
 def test_threads_and_default_dtype_change_nothing(family: Geology) -> None:
     expected = family(range(70), seed=2)
     threads = torch.get_num_threads()
