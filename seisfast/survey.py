@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -258,18 +258,33 @@ class Survey:
             ValueError: a shot that is not there, or whose receivers are all masked.
         """
         k = item("shot", shot, self.shots)
-        alone = slice(k, k + 1)
-        mask = None if self.receiver_mask is None else self.receiver_mask[alone]
-        if mask is not None and not mask.any():
+        if self.receiver_mask is not None and not self.receiver_mask[k].any():
             raise ValueError(f"shot must be one with a receiver that takes part, got {k}, where receiver_mask has none")
+        return self.subset([k])
+
+    def subset(self, shots: Sequence[int]) -> Survey:
+        """The survey of some shots, in this order, otherwise as `shot`.
+
+        Args:
+            shots: which ones, from 0.
+
+        Raises:
+            TypeError: a shot that is no integer.
+            ValueError: no shot, one that is not there, or none with a receiver that takes part.
+        """
+        kept = [item("shots", shot, self.shots) for shot in shots]
+        if not kept:
+            raise ValueError("shots must name at least one shot, got none")
+        run = kept == list(range(kept[0], kept[0] + len(kept)))
+        rows = slice(kept[0], kept[0] + len(kept)) if run else kept  # a slice follows positions that move
         dims = self.wavelet.dim()
         return self._replaced(
-            sources=self.sources[alone],
-            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[alone],
-            wavelet=self.wavelet if dims == 1 else self.wavelet[alone] if dims < 4 else self.wavelet[:, alone],
-            source_kind=_kind_of(self.source_kind, k),
-            receiver_kind=_kind_of(self.receiver_kind, k),
-            receiver_mask=mask,
+            sources=self.sources[rows],
+            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[rows],
+            wavelet=self.wavelet if dims == 1 else self.wavelet[rows] if dims < 4 else self.wavelet[:, rows],
+            source_kind=_kinds_of(self.source_kind, kept),
+            receiver_kind=_kinds_of(self.receiver_kind, kept),
+            receiver_mask=None if self.receiver_mask is None else self.receiver_mask[rows],
         )
 
     def _replaced(self, **changes: Any) -> Survey:  # noqa: ANN401
@@ -508,11 +523,10 @@ def _peak_frequency(wavelet: Tensor, dt: float) -> float:
     return float(torch.fft.rfft(flat, n=length).abs().mean(0).argmax()) / (length * dt)
 
 
-def _kind_of(kind: str | list[Any], shot: int) -> str | list[Any]:
-    """The kinds of one shot: those of every shot where they are not given by shot."""
+def _kinds_of(kind: str | list[Any], shots: list[int]) -> str | list[Any]:
+    """The kinds of some shots: those of every shot where they are not given by shot."""
     by_shot = not isinstance(kind, str) and not isinstance(kind[0], str)
-    found: str | list[Any] = kind[shot] if by_shot else kind
-    return found
+    return [kind[shot] for shot in shots] if by_shot else kind
 
 
 def _rebuilt(description: dict[str, Any], tensors: dict[str, tuple[torch.dtype, bool]]) -> Survey:
