@@ -100,6 +100,7 @@ class Normalization:
         if not bool(torch.isfinite(ends).all()):
             raise ValueError("records must be finite, got NaN or infinite samples")
         if agc is not None:
+            whole("agc", agc)
             ends = torch.stack(torch.aminmax(_before_transform(records, zero_last_sample, agc)))
         low, high = ends.tolist()
         if low == high:
@@ -232,8 +233,13 @@ def automatic_gain(records: Tensor, window: int) -> Tensor:
         records: `[..., time, receivers]`; sums are taken in float64.
         window: Samples, at least 1.
 
+    Raises:
+        TypeError: A window that is no integer.
+        ValueError: One below 1.
+
     Source: the definition of seismic processing systems, such as seplib's Agc and Geopsy's.
     """
+    whole("window", window)
     count = records.shape[-2]
     square = records.double().square()
     total = pad(square.cumsum(-2), (0, 0, 1, 0))

@@ -211,7 +211,7 @@ class Augmentation:
         response = torch.ones(1, 1, 1, dtype=torch.complex128, device=device)
         if self.wavelet is not None:
             degrees, percent = self.wavelet
-            sides = (2.0 * draw("wavelet", 2).double() - 1.0).to(device)[:, None, None]
+            sides = (2.0 * draw("wavelet", 2).double() - 1.0).to(device)[:, None]
             response = response * rotated(degrees * sides[..., :1])
             if percent > 0 and survey is not None:
                 factor = 1.0 + percent / 100.0 * sides[..., 1:]
