@@ -247,7 +247,7 @@ def automatic_gain(records: Tensor, window: int) -> Tensor:
     first, behind = (place - window // 2).clamp_min(0), (place + (window + 1) // 2).clamp_max(count)
     mean = (total[..., behind, :] - total[..., first, :]).clamp_min(0.0) / (behind - first)[:, None]
     power = mean + AGC_FLOOR**2 * square.mean(-2, keepdim=True)
-    return (records / torch.where(power > 0, power, 1.0).sqrt()).to(records.dtype)
+    return records * torch.where(power > 0, power, 1.0).rsqrt().to(records.dtype)
 
 
 def _before_transform(records: Tensor, zero_last_sample: bool, agc: int | None) -> Tensor:

@@ -227,7 +227,7 @@ def test_storage() -> None:
         ({"missing": (-0.1, 0.5)}, ValueError, "missing must be finite .* from 0 to 1"),
         ({"missing": (0.5, 1.0)}, ValueError, "missing must leave some receivers, got a share of 1"),
         ({"wavelet": 30}, ValueError, r"wavelet must be two numbers \(degrees, percent\), got 30"),
-        ({"wavelet": (190, 0)}, ValueError, r"wavelet must be \(degrees, percent\) of 0 to 180 and 0 to 50"),
+        ({"wavelet": (190, 0)}, ValueError, r"wavelet must be \(degrees, percent\) of 0 to 180 and 0 to 30"),
         ({"wavelet": (0, 60)}, ValueError, r"wavelet must be .* got \(0.0, 60.0\)"),
         ({"noise_band": (5, 30)}, ValueError, "noise_band needs noise, which is off"),
         ({"noise": (5, 5), "noise_band": (9, 9)}, ValueError, r"noise_band must be \(low, high\) with low < high"),

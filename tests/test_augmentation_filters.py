@@ -11,7 +11,7 @@ from torch import Tensor
 
 import seisfast as sf
 from seisfast.augmentation import Augmentation
-from seisfast.augmentation.filters import LARGEST, delayed, filtered, frequencies, rotated, stretched
+from seisfast.augmentation.filters import LARGEST, delayed, emptied, filtered, frequencies, rotated, stretched
 
 CPU = torch.device("cpu")
 NT, DT, PEAK = 800, 1e-3, 15.0
@@ -33,16 +33,16 @@ def at_peak(factor: float) -> Tensor:
     return stretched(turns / DT, torch.tensor(factor, dtype=torch.float64), PEAK).to(torch.complex128)
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.8, 0.9, 1.1, 1.2])
+@pytest.mark.parametrize("factor", [0.7, 0.8, 0.9, 1.1, 1.2])
 def test_a_ricker_becomes_one_of_another_peak_frequency(factor: float) -> None:
     changed = signal(pulse(PEAK), at_peak(factor))
-    assert relative(changed, pulse(PEAK * factor)) < 1e-4
+    assert relative(changed, pulse(PEAK * factor)) < (1e-6 if factor < 1 else 5e-3)
     assert relative(pulse(PEAK), pulse(PEAK * factor)) > 0.1
 
 
 def test_the_largest_gain_of_a_change_is_limited() -> None:
-    assert float(at_peak(1.5).abs().max()) == pytest.approx(LARGEST)
-    assert relative(signal(pulse(PEAK), at_peak(1.5)), pulse(1.5 * PEAK)) < 0.1
+    assert float(at_peak(1.3).abs().max()) == pytest.approx(LARGEST)
+    assert relative(signal(pulse(PEAK), at_peak(1.3)), pulse(1.3 * PEAK)) < 0.05
     assert torch.equal(at_peak(1.0), torch.ones_like(at_peak(1.0)))
 
 
@@ -59,7 +59,8 @@ def test_a_rotation_by_a_quarter_makes_a_cosine_a_negative_sine() -> None:
 
 @pytest.mark.parametrize("samples", [0.0, 7.0, -7.0, 2.5, -11.25])
 def test_a_shift_moves_what_is_there_and_wraps_nothing(samples: float) -> None:
-    response = delayed(frequencies(NT, CPU), torch.tensor(samples, dtype=torch.float64))
+    later = torch.tensor([[samples]], dtype=torch.float64)
+    response = delayed(frequencies(NT, CPU), later)
     time = torch.arange(NT, dtype=torch.float64)
     smooth = signal(torch.exp(-(((time - 200) / 12) ** 2)), response)
     torch.testing.assert_close(smooth, torch.exp(-(((time - 200 - samples) / 12) ** 2)), rtol=0, atol=1e-12)
@@ -67,7 +68,23 @@ def test_a_shift_moves_what_is_there_and_wraps_nothing(samples: float) -> None:
         values, step = noise(NT), int(samples)
         expected = torch.zeros(NT, dtype=torch.float64)
         expected[max(step, 0) : NT + min(step, 0)] = values[max(-step, 0) : NT - max(step, 0)]
-        torch.testing.assert_close(signal(values, response), expected, rtol=0, atol=1e-12)
+        moved = emptied(signal(values, response)[None, None, :, None], later)[0, 0, :, 0]
+        torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
+
+
+def test_a_record_that_ends_in_full_swing_has_no_edge_that_rings() -> None:
+    for start in range(0, 60, 7):
+        wave = torch.cos(2 * math.pi * PEAK * DT * (torch.arange(NT, dtype=torch.float64) + start))
+        wave[:200] *= torch.linspace(0, 1, 200) ** 2
+        assert float(signal(wave, at_peak(1.2))[300:].abs().max()) < 1.1, "0.79 in the middle"
+        assert float(signal(wave, delayed(frequencies(NT, CPU), torch.tensor(0.5)))[300:].abs().max()) < 1.01
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 5])
+def test_records_of_few_samples(samples: int) -> None:
+    records = noise(2, 3, samples, 4)
+    same = torch.ones(1, 1, samples + 1, dtype=torch.complex128)
+    torch.testing.assert_close(filtered(records, same), records, rtol=0, atol=1e-12)
 
 
 def test_the_record_of_another_wavelet_without_simulating_it() -> None:

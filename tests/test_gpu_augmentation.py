@@ -20,7 +20,7 @@ from seisfast.training.feed import Feed
 
 pytestmark = MARKS
 
-LINE = sf.Survey.seisinv(shape=(24, 30), nt=90, shots=5, receivers=10, frequency=20.0)
+LINE = sf.Survey.seisinv(shape=(24, 30), nt=90, shots=6, receivers=10, frequency=20.0)
 ODD = LINE._replaced(sources=[(1, 3), (1, 14), (1, 26)], source_kind="dipole_x")  # one shot has no image
 CHANGES: dict[str, dict[str, Any]] = {
     "flip": {"flip": 0.5},

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seisfast.arguments import real, whole
-from seisfast.augmentation.filters import delayed, filtered, frequencies, rotated, stretched
+from seisfast.augmentation.filters import delayed, emptied, filtered, frequencies, rotated, stretched
 from seisfast.augmentation.mirror import Mirror
 from seisfast.augmentation.noise import noisy, with_gaps
 from seisfast.geology.base import between, check_seed, derived_seed, uniforms
@@ -26,7 +26,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "noise_band": (0.0, math.inf),
     "missing": (0.0, 1.0),
 }
-_LARGEST_STRETCH = 50.0  # percent
+_LARGEST_STRETCH = 30.0  # percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,9 @@ class Augmentation:
     Attributes:
         flip: probability that model and record are mirrored from side to side, exactly (see `Mirror`).
         wavelet: largest rotation of the wavelet's phase in degrees, up to 180, and largest change of its peak frequency
-            in percent, up to 50, both ways: a filter on the record, in which nothing is approximate but what is said in
-            `augmentation.filters`.
-        shift: range of the time shift in samples, later ones positive, fractions by their Fourier series; zeros move
-            in.
+            in percent, up to 30, both ways: an exact filter on the record up to 20 dB of gain and a wavelet's length
+            before its end (see `augmentation.filters`).
+        shift: range of the time shift in samples, later ones positive, fractions by Fourier series; zeros move in.
         gain: range of the amplification in dB.
         noise: range of the signal-to-noise ratio in dB, ``10 log10(sum signal^2 / sum noise^2)`` over all traces of all
             shots of a model: of Gaussian noise that is as strong in every shot, and is not put on a trace that is zero
@@ -191,7 +190,9 @@ class Augmentation:
             mirror = survey if isinstance(survey, Mirror) else Mirror(known, (velocity.shape[2], velocity.shape[3]))
             records, velocity = mirror(records, velocity, draw("flip")[:, 0] < self.flip)
         if self.wavelet is not None or self.shift is not None:
-            records = filtered(records, self._response(draw, known, records.shape[2], records.device))
+            later = self._later(draw, records.device)
+            records = filtered(records, self._response(draw, known, records.shape[2], later))
+            records = records if self.shift is None else emptied(records, later)
         if self.gain is not None:
             decibels = draw.between("gain", self.gain, "gain" in self.per_shot)
             records = records * (10.0 ** (decibels / 20.0)).to(records)[:, :, None, None]
@@ -205,21 +206,22 @@ class Augmentation:
             records = with_gaps(records, between(uniform[..., 0], *self.missing), uniform[..., 1:])
         return records, velocity
 
-    def _response(self, draw: _Draw, survey: Survey | None, samples: int, device: torch.device) -> Tensor:
+    def _later(self, draw: _Draw, device: torch.device) -> Tensor:
+        """The shift in samples, `[batch, shots or 1]`."""
+        return draw.between("shift", self.shift or (0.0, 0.0), "shift" in self.per_shot).to(device)
+
+    def _response(self, draw: _Draw, survey: Survey | None, samples: int, later: Tensor) -> Tensor:
         """Of wavelet and shift together, `[batch, shots or 1, frequencies]`."""
-        turns = frequencies(samples, device)
-        response = torch.ones(1, 1, 1, dtype=torch.complex128, device=device)
+        turns = frequencies(samples, later.device)
+        response = delayed(turns, later[..., None])
         if self.wavelet is not None:
             degrees, percent = self.wavelet
-            sides = (2.0 * draw("wavelet", 2).double() - 1.0).to(device)[:, None]
+            sides = (2.0 * draw("wavelet", 2).double() - 1.0).to(later.device)[:, None]
             response = response * rotated(degrees * sides[..., :1])
             if percent > 0 and survey is not None:
                 factor = 1.0 + percent / 100.0 * sides[..., 1:]
                 response = response * stretched(turns / survey.dt, factor, survey.peak_frequency)
-        if self.shift is not None:
-            later = draw.between("shift", self.shift, "shift" in self.per_shot).to(device)
-            response = response * delayed(turns, later[..., None])
-        return response.expand(len(draw.numbers), -1, len(turns))
+        return response
 
 
 class _Draw:
