@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,3 +155,14 @@ def test_surveys_that_cannot_be_mirrored() -> None:
         Mirror(line_survey(), (14, 20))
     with pytest.raises(ValueError, match=r"velocity must have \(14, 17\) cells \(nz, nx\), got \(14, 16\)"):
         Mirror(line_survey(), (14, NX))(noise(1, 3, 70, 7), small_velocity(1, 1, 14, 16), ALL)
+
+
+def test_a_genuine_record_mirrored(data_dir: Path) -> None:
+    """Of OpenFWI, which the survey reproduces: its own samples, in other places, and one shot of ours."""
+    velocity = torch.from_numpy(np.load(data_dir / "openfwi_sample/velocity.npy"))
+    records = torch.from_numpy(np.load(data_dir / "openfwi_sample/seismic.npy"))
+    survey = sf.Survey.openfwi()
+    ours, model = Mirror(survey, (70, 70))(records, velocity, ALL)
+    expected = sf.simulate(model[:, 0], survey)
+    assert relative(ours[:, :, :999], expected[:, :, :999]) < 5e-5
+    assert torch.equal(ours[:, [0, 1, 3, 4]], records[:, [4, 3, 1, 0]].flip(-1))

@@ -48,7 +48,7 @@ class Augmentation:
         noise: range of the signal-to-noise ratio in dB, ``10 log10(sum signal^2 / sum noise^2)`` over all traces of all
             shots of a model: of Gaussian noise that is as strong in every shot, and is not put on a trace that is zero
             throughout.
-        noise_band: lowest and highest frequency of the noise in Hz, left out sharply (null: white noise).
+        noise_band: lowest and highest frequency of the noise in Hz; no other is left (null: white noise).
         missing: range of the share of the receivers that are set to zero, rounded to whole receivers, never all.
         per_shot: those of shift, gain and missing that are drawn for each shot anew, not for each model.
 
