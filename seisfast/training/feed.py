@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
-from itertools import islice
+from itertools import count, islice
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import Any, Literal, TypeVar, cast
@@ -12,14 +12,18 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from torch import Tensor
 
+from seisfast.augmentation import Augmentation, Mirror
 from seisfast.data import SimulatedDataset, StoredDataset, batches
 from seisfast.data.checks import check_finite
 from seisfast.data.progress import model_bar
+from seisfast.geology.base import derived_seed
 from seisfast.networks import Network
 from seisfast.normalization import Normalization
+from seisfast.survey import Survey
 from seisfast.training.config import TrainingConfig
 
 Dataset = StoredDataset | SimulatedDataset
+Batch = tuple[Tensor, Tensor]
 _Item = TypeVar("_Item")
 _SAMPLE = 64  # training models from which the range of the records is taken
 
@@ -30,6 +34,13 @@ class Feed:
     Training epochs leave out a last batch of a single model, because batch normalisation needs two; the
     order changes from epoch to epoch, so no model is left out for good.
 
+    Args:
+        data: the data set.
+        config: of the run.
+        device: where batches go.
+        role: "train" or "validation"; only training data are augmented.
+        survey: of the records, for a data set that does not know its own.
+
     Attributes:
         geometry: shots, receivers, samples and shape (nz, nx).
         models: number of models in an epoch.
@@ -39,7 +50,9 @@ class Feed:
         geology: description of the geology, None when unknown.
     """
 
-    def __init__(self, data: Dataset, config: TrainingConfig, device: torch.device, role: str) -> None:
+    def __init__(
+        self, data: Dataset, config: TrainingConfig, device: torch.device, role: str, survey: Survey | None = None
+    ) -> None:
         if not isinstance(data, (StoredDataset, SimulatedDataset)):
             raise TypeError(f"{role} must be a StoredDataset or a SimulatedDataset, got {type(data).__name__}")
         self.data, self.device, self.role = data, device, role
@@ -55,11 +68,17 @@ class Feed:
         self.batches = whole + (rest > 0)
         self.smallest_batch = rest or self.batch_size
         self.geometry: dict[str, Any] = {**data.geometry, "shape": tuple(data.geometry["shape"])}
-        self.survey = None if data.survey is None else data.survey.to_dict()
+        known = _known_survey(data, survey, role, self.geometry)
+        self.survey = None if known is None else known.to_dict()
         self.geology = None if data.geology is None else data.geology.to_dict()
         self._kept: list[tuple[Tensor, Tensor]] | None = None
+        self.augmentation = Augmentation.from_dict(config.augmentation if role == "train" else {})
+        self.augmentation.check(known, self.geometry["samples"])
+        self._recorded: Survey | Mirror | None = known
+        if known is not None and self.augmentation.flip > 0:
+            self._recorded = Mirror(known, self.geometry["shape"])
 
-    def epoch(self, number: int, start: int = 0) -> Generator[tuple[Tensor, Tensor], None, None]:
+    def epoch(self, number: int, start: int = 0, *, plain: bool = False) -> Generator[Batch, None, None]:
         """Records `[batch, shots, time, receivers]` and velocities `[batch, 1, nz, nx]` on the device.
 
         For a GPU a thread reads or simulates the next batch, on a stream of its own, while the device works on this
@@ -68,11 +87,27 @@ class Feed:
         Args:
             number: of the epoch, from 0.
             start: batches to leave out at the beginning.
+            plain: without augmentation.
         """
         read = islice(self._read(number, start), self.batches - start)
+        change = _unchanged if plain else self._augment(number, start)
         if self.device.type == "cuda":
-            return ahead(_copied(read, self.device))
-        return ((records.to(self.device), velocity.to(self.device)) for records, velocity in read)
+            return ahead(_copied(read, self.device, change))
+        return (change(records.to(self.device), velocity.to(self.device)) for records, velocity in read)
+
+    def _augment(self, number: int, start: int) -> Callable[[Tensor, Tensor], Batch]:
+        """What changes the batches of an epoch, on the device, in their order."""
+        if self.augmentation == Augmentation():
+            return _unchanged
+        seed, firsts = derived_seed(self.seed, number), count(start * self.batch_size, self.batch_size)
+
+        def change(records: Tensor, velocity: Tensor) -> Batch:
+            first = next(firsts)
+            numbers = range(first, first + len(records))
+            with torch.no_grad():
+                return self.augmentation(records, velocity, numbers=numbers, seed=seed, survey=self._recorded)
+
+        return change
 
     def check_finite(self, verbose: bool) -> None:
         """Reads everything once, when it is stored.
@@ -146,14 +181,38 @@ def ahead(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
         thread.join()
 
 
+def _unchanged(records: Tensor, velocity: Tensor) -> Batch:
+    return records, velocity
+
+
+def _known_survey(data: Dataset, given: Survey | None, role: str, geometry: dict[str, Any]) -> Survey | None:
+    """The survey of a data set: its own, or the given one.
+
+    Raises:
+        TypeError: another kind of survey.
+        ValueError: one that is not the data set's, or does not fit its records and models.
+    """
+    if given is None or data.survey is not None:
+        if given is not None and given != data.survey:
+            raise ValueError(f"survey must be left out, or be the one that {role} was recorded with, got {given}")
+        return data.survey
+    if not isinstance(given, Survey):
+        raise TypeError(f"survey must be a seisfast.Survey, got {type(given).__name__}")
+    given.check_shape(geometry["shape"])
+    found = {"shots": given.shots, "receivers": given.receivers_per_shot, "samples": given.nt}
+    if any(geometry[name] != value for name, value in found.items()):
+        raise ValueError(f"survey must have the geometry of {role}, {geometry}, got {found}")
+    return given
+
+
 def _copied(
-    items: Iterator[tuple[Tensor, Tensor]], device: torch.device
-) -> Generator[tuple[Tensor, Tensor], None, None]:
+    items: Iterator[Batch], device: torch.device, change: Callable[[Tensor, Tensor], Batch]
+) -> Generator[Batch, None, None]:
     """Batches on a CUDA device, complete when they are handed over, by way of a stream that nothing else uses."""
     stream = torch.cuda.Stream(device)
     with torch.cuda.stream(stream):
         for batch in items:
-            records, velocity = (part.to(device, non_blocking=True) for part in batch)
+            records, velocity = change(*(part.to(device, non_blocking=True) for part in batch))
             stream.synchronize()  # this thread waits, not the one that trains
             yield records, velocity
 
@@ -174,7 +233,7 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network,
         )
     feed.check_finite(verbose)
     needed = max(1, _SAMPLE // config.batch_size)
-    with closing(feed.epoch(0)) as batches_of_epoch:
+    with closing(feed.epoch(0, plain=True)) as batches_of_epoch:
         sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
     return Normalization.for_records(
         sample,
@@ -182,4 +241,5 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network,
         transform=cast(Literal["linear", "log"], config.data_transform),
         output_range=network.output_range,
         zero_last_sample=config.zero_last_sample,
+        agc=config.agc,
     )
