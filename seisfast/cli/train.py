@@ -38,6 +38,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     endless = parser.add_argument_group("endless data, size")
     endless.add_argument("--count", type=int, default=1000, help="new models per epoch")
     endless.add_argument("--validation_count", type=int, default=100, help="models of the fixed validation set")
+    endless.add_argument(
+        "--repeats", type=int, default=1, help="times that each new model is used in an epoch, mixed with others"
+    )
     add_survey_arguments(parser)
     group = parser.add_argument_group("training")
     help_of = _attribute_help(TrainingConfig)
@@ -91,6 +94,8 @@ def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, di
     if (options.data is None) == (options.geology is None):
         raise ValueError("give either --data (a folder) or --geology (endless data)")
     if options.data is not None:
+        if options.repeats != 1:
+            raise ValueError(f"--repeats is for endless data (--geology), got {options.repeats} with --data")
         whole = data.StoredDataset(options.data)
         train, validation, _ = geology.split(len(whole))
         parts = (data.StoredDataset(options.data, train), data.StoredDataset(options.data, validation))
@@ -100,9 +105,11 @@ def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, di
     family = make_geology(options)
     survey = make_survey(options, family.shape)
     shared: dict[str, Any] = {"batch_size": config.batch_size, "device": simulation_device(config.device)}
-    train_set = data.SimulatedDataset(family, survey, options.count, seed=config.seed, **shared)
+    train_set = data.SimulatedDataset(
+        family, survey, options.count, seed=config.seed, repeats=options.repeats, **shared
+    )
     validation_set = data.SimulatedDataset(family, survey, options.validation_count, seed=config.seed + 1, **shared)
-    names = ["geology", "geology_options", "count", "validation_count"]
+    names = ["geology", "geology_options", "count", "validation_count", "repeats"]
     return train_set, validation_set, None, {**{name: options[name] for name in names}, **_chosen(options)}
 
 

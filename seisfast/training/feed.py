@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import count, islice
-from queue import Full, Queue
-from threading import Event, Thread
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from torch import Tensor
 from seisfast.augmentation import Augmentation, Mirror
 from seisfast.data import SimulatedDataset, StoredDataset, batches
 from seisfast.data.checks import check_finite
+from seisfast.data.prefetch import Batch, Change, prefetched, unchanged
 from seisfast.data.progress import model_bar
 from seisfast.geology.base import derived_seed
 from seisfast.networks import Network
@@ -23,8 +22,6 @@ from seisfast.survey import Survey
 from seisfast.training.config import TrainingConfig
 
 Dataset = StoredDataset | SimulatedDataset
-Batch = tuple[Tensor, Tensor]
-_Item = TypeVar("_Item")
 _SAMPLE = 64  # training models from which the range of the records is taken
 
 
@@ -43,7 +40,8 @@ class Feed:
 
     Attributes:
         geometry: shots, receivers, samples and shape (nz, nx).
-        models: number of models in an epoch.
+        models: number of models in an epoch, each counted once.
+        repeats: times that each of them comes.
         batches: number of batches in an epoch.
         smallest_batch: models in the smallest of them.
         survey: description of the survey, None when unknown.
@@ -62,7 +60,10 @@ class Feed:
             raise ValueError(
                 f"{role} must have the configuration's batch_size {config.batch_size}, got {data.batch_size}"
             )
-        whole, rest = divmod(self.models, self.batch_size)
+        self.repeats = data.repeats if isinstance(data, SimulatedDataset) else 1
+        if role != "train" and self.repeats > 1:
+            raise ValueError(f"{role} must have repeats=1, each model once, got {self.repeats}")
+        whole, rest = divmod(self.models * self.repeats, self.batch_size)
         if role == "train" and rest == 1 and whole > 0:
             rest = 0
         self.batches = whole + (rest > 0)
@@ -82,7 +83,7 @@ class Feed:
         """Records `[batch, shots, time, receivers]` and velocities `[batch, 1, nz, nx]` on the device.
 
         For a GPU a thread reads or simulates the next batch, on a stream of its own, while the device works on this
-        one. Keep a batch until the device is finished with it: its memory then serves the batch after the next.
+        one (`seisfast.data.prefetch`).
 
         Args:
             number: of the epoch, from 0.
@@ -90,15 +91,15 @@ class Feed:
             plain: without augmentation.
         """
         read = islice(self._read(number, start), self.batches - start)
-        change = _unchanged if plain else self._augment(number, start)
+        change = unchanged if plain else self._augment(number, start)
         if self.device.type == "cuda":
-            return ahead(_copied(read, self.device, change))
+            return prefetched(read, self.device, change)
         return (change(records.to(self.device), velocity.to(self.device)) for records, velocity in read)
 
-    def _augment(self, number: int, start: int) -> Callable[[Tensor, Tensor], Batch]:
+    def _augment(self, number: int, start: int) -> Change:
         """What changes the batches of an epoch, on the device, in their order."""
         if self.augmentation == Augmentation():
-            return _unchanged
+            return unchanged
         seed, firsts = derived_seed(self.seed, number), count(start * self.batch_size, self.batch_size)
 
         def change(records: Tensor, velocity: Tensor) -> Batch:
@@ -131,58 +132,11 @@ class Feed:
             )  # fmt: skip
         if self.role == "train":
             self.data.set_epoch(number, start)
-            return iter(self.data)
+            return self.data.batches()
         if self._kept is None:
             self.data.set_epoch(0)
-            self._kept = [(records.cpu(), velocity.cpu()) for records, velocity in self.data]
+            self._kept = [(records.cpu(), velocity.cpu()) for records, velocity in self.data.batches()]
         return iter(self._kept)
-
-
-def ahead(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
-    """The items, each made by a thread while its receiver works on the one before.
-
-    What the thread raises is raised where the item was to come. When the receiver stops early, the thread ends after
-    the item that it is making.
-    """
-    queue: Queue[tuple[bool, Any]] = Queue(maxsize=1)
-    stopped = Event()
-
-    def put(more: bool, item: object) -> None:
-        while not stopped.is_set():
-            with suppress(Full):
-                queue.put((more, item), timeout=0.1)
-                return
-
-    def make() -> None:
-        try:
-            with closing(items):
-                for item in items:
-                    put(True, item)
-                    if stopped.is_set():
-                        return
-            put(False, None)
-        except BaseException as error:  # whatever it is, the receiver must not wait for ever
-            put(False, error)
-
-    thread = Thread(target=make, name="seisfast feed", daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = queue.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-            del item  # the receiver alone says how long a batch lives
-    finally:
-        stopped.set()
-        thread.join()
-
-
-def _unchanged(records: Tensor, velocity: Tensor) -> Batch:
-    return records, velocity
 
 
 def _known_survey(data: Dataset, given: Survey | None, role: str, geometry: dict[str, Any]) -> Survey | None:
@@ -203,18 +157,6 @@ def _known_survey(data: Dataset, given: Survey | None, role: str, geometry: dict
     if any(geometry[name] != value for name, value in found.items()):
         raise ValueError(f"survey must have the geometry of {role}, {geometry}, got {found}")
     return given
-
-
-def _copied(
-    items: Iterator[Batch], device: torch.device, change: Callable[[Tensor, Tensor], Batch]
-) -> Generator[Batch, None, None]:
-    """Batches on a CUDA device, complete when they are handed over, by way of a stream that nothing else uses."""
-    stream = torch.cuda.Stream(device)
-    with torch.cuda.stream(stream):
-        for batch in items:
-            records, velocity = change(*(part.to(device, non_blocking=True) for part in batch))
-            stream.synchronize()  # this thread waits, not the one that trains
-            yield records, velocity
 
 
 def starting_normalization(feed: Feed, config: TrainingConfig, network: Network, verbose: bool) -> Normalization:

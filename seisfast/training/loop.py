@@ -340,6 +340,7 @@ class _Run:
             content["progress"] = asdict(self.progress)
             content["random"] = checkpoint.random_state(self.device)
             content["train_models"] = self.train_feed.models
+            content["train_repeats"] = self.train_feed.repeats
             self._saved_at = time.monotonic()
         checkpoint.save(path, content)
 

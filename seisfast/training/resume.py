@@ -62,5 +62,8 @@ def check_same_run(
             f"got {feed.models} models, {feed.geometry}"
             f"{'' if saved['survey'] == feed.survey else ', and another survey'}"
         )
+    repeats = saved.get("train_repeats", 1)
+    if repeats != feed.repeats:
+        raise ValueError(f"a resumed run uses its models as often, {repeats} times an epoch, got {feed.repeats}")
     if normalization is not None and normalization != Normalization.from_dict(saved["normalization"]):
         raise ValueError("a resumed run keeps its normalization, but another one was given")
