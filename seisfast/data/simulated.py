@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from seisfast.data.checks import check_count, check_epoch, check_pair
+from seisfast.data.parts import check_part, share
 from seisfast.geology import Geology
 from seisfast.geology.base import check_seed, derived_seed
 from seisfast.propagator import simulate
@@ -58,6 +59,7 @@ class SimulatedDataset(IterableDataset[tuple[Tensor, Tensor]]):
         self.seed = check_seed(seed)
         self.epoch = 0
         self.start_batch = 0
+        self.part = (0, 1)
         self.geometry: dict[str, Any] = {
             "shots": survey.shots,
             "receivers": survey.receivers_per_shot,
@@ -79,6 +81,18 @@ class SimulatedDataset(IterableDataset[tuple[Tensor, Tensor]]):
         check_epoch(epoch, start_batch)
         self.epoch, self.start_batch = epoch, start_batch
 
+    def set_part(self, part: tuple[int, int]) -> None:
+        """Choose the part of every batch that the next iteration simulates, for processes that train together.
+
+        Args:
+            part: (number, parts). A batch with fewer models than parts is left out where nothing falls to this one.
+
+        Raises:
+            TypeError: When it is not two whole numbers.
+            ValueError: When there are no parts, or not this one.
+        """
+        self.part = check_part(part)
+
     def __len__(self) -> int:
         """Batches that an iteration yields."""
         return max(0, -(-self.count // self.batch_size) - self.start_batch)
@@ -89,7 +103,10 @@ class SimulatedDataset(IterableDataset[tuple[Tensor, Tensor]]):
         seed = derived_seed(self.seed, self.epoch)
         starts = range(self.start_batch * self.batch_size, self.count, self.batch_size)
         for start in starts[first::step]:
-            velocity = self.geology(range(start, min(start + self.batch_size, self.count)), seed).to(self.device)
+            models = share(range(start, min(start + self.batch_size, self.count)), self.part)
+            if not models:
+                continue
+            velocity = self.geology(models, seed).to(self.device)
             with torch.no_grad():
                 records = simulate(velocity, self.survey)
             yield records, velocity[:, None]

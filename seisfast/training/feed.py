@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from queue import Full, Queue
 from threading import Event, Thread
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from seisfast.data import SimulatedDataset, StoredDataset, batches
 from seisfast.data.checks import check_finite
+from seisfast.data.parts import share
 from seisfast.data.progress import model_bar
 from seisfast.networks import Network
 from seisfast.normalization import Normalization
 from seisfast.training.config import TrainingConfig
+from seisfast.training.distributed import Processes
 
 Dataset = StoredDataset | SimulatedDataset
 _Item = TypeVar("_Item")
@@ -27,19 +29,28 @@ _SAMPLE = 64  # training models from which the range of the records is taken
 class Feed:
     """One data set as the training loop sees it.
 
-    Training epochs leave out a last batch of a single model, because batch normalisation needs two; the
-    order changes from epoch to epoch, so no model is left out for good.
+    Batch normalisation needs two models, so a training epoch leaves out a last batch that has fewer for one of its
+    parts: the processes' shares, each in `config.accumulate` parts. The order changes from epoch to epoch, so no model
+    is left out for good.
 
     Attributes:
         geometry: shots, receivers, samples and shape (nz, nx).
         models: number of models in an epoch.
         batches: number of batches in an epoch.
-        smallest_batch: models in the smallest of them.
+        last_batch: models in the last of them, over all processes.
+        smallest_batch: models in the smallest part of a batch.
         survey: description of the survey, None when unknown.
         geology: description of the geology, None when unknown.
     """
 
-    def __init__(self, data: Dataset, config: TrainingConfig, device: torch.device, role: str) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        config: TrainingConfig,
+        device: torch.device,
+        role: str,
+        processes: Processes | None = None,
+    ) -> None:
         if not isinstance(data, (StoredDataset, SimulatedDataset)):
             raise TypeError(f"{role} must be a StoredDataset or a SimulatedDataset, got {type(data).__name__}")
         self.data, self.device, self.role = data, device, role
@@ -49,11 +60,15 @@ class Feed:
             raise ValueError(
                 f"{role} must have the configuration's batch_size {config.batch_size}, got {data.batch_size}"
             )
+        self.processes = processes or Processes()
+        parts = self.processes.size * config.accumulate
         whole, rest = divmod(self.models, self.batch_size)
-        if role == "train" and rest == 1 and whole > 0:
-            rest = 0
+        if role == "train":
+            self._check_parts(config)
+            rest = 0 if whole and rest < 2 * parts else rest
         self.batches = whole + (rest > 0)
-        self.smallest_batch = rest or self.batch_size
+        self.last_batch = rest or self.batch_size
+        self.smallest_batch = self.last_batch // parts
         self.geometry: dict[str, Any] = {**data.geometry, "shape": tuple(data.geometry["shape"])}
         self.survey = None if data.survey is None else data.survey.to_dict()
         self.geology = None if data.geology is None else data.geology.to_dict()
@@ -69,13 +84,17 @@ class Feed:
             number: of the epoch, from 0.
             start: batches to leave out at the beginning.
         """
-        read = islice(self._read(number, start), self.batches - start)
+        read = (batch for batch in islice(self._read(number, start), self.batches - start) if len(batch[0]))
         if self.device.type == "cuda":
             return ahead(_copied(read, self.device))
         return ((records.to(self.device), velocity.to(self.device)) for records, velocity in read)
 
+    def models_of(self, batch: int) -> int:
+        """Models in the batch of this number, from 0, over all processes."""
+        return self.last_batch if batch == self.batches - 1 else self.batch_size
+
     def check_finite(self, verbose: bool) -> None:
-        """Reads everything once, when it is stored.
+        """Reads everything once, when it is stored; each process its share.
 
         Args:
             verbose: a progress bar on a terminal.
@@ -84,15 +103,34 @@ class Feed:
             ValueError: records or velocities that are not finite, with the model.
         """
         if isinstance(self.data, StoredDataset):
-            with model_bar(f"check {self.role}", self.models, shown=verbose) as advance:
-                check_finite(self.role, self.data, advance)
+            own = share(range(self.models), self._part)
+            with model_bar(f"check {self.role}", len(own), shown=verbose) as advance:
+                check_finite(self.role, self.data, advance, own)
+
+    @property
+    def _part(self) -> tuple[int, int]:
+        return self.processes.rank, self.processes.size
+
+    def _check_parts(self, config: TrainingConfig) -> None:
+        """Refuses batches that leave a part with fewer than two models; of undivided ones the network judges.
+
+        Raises:
+            ValueError: naming batch_size, or the training data.
+        """
+        parts = self.processes.size * config.accumulate
+        for name, models in (("batch_size", self.batch_size), ("the number of training models", self.models)):
+            if parts > 1 and models < 2 * parts:
+                raise ValueError(
+                    f"{name} must be at least {2 * parts}, two models for each of the parts of a batch "
+                    f"({self.processes.size} processes, accumulate {config.accumulate}), got {models}"
+                )
 
     def _read(self, number: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.data, StoredDataset):
             shuffle, pinned = self.role == "train", self.device.type == "cuda"
             return batches(
                 self.data, self.batch_size, seed=self.seed, epoch=number, start_batch=start, shuffle=shuffle,
-                pinned=pinned,
+                pinned=pinned, part=self._part,
             )  # fmt: skip
         if self.role == "train":
             self.data.set_epoch(number, start)
@@ -101,6 +139,19 @@ class Feed:
             self.data.set_epoch(0)
             self._kept = [(records.cpu(), velocity.cpu()) for records, velocity in self.data]
         return iter(self._kept)
+
+
+@contextmanager
+def shared(data: Sequence[Dataset], processes: Processes) -> Iterator[None]:
+    """While entered, simulated data sets give this process's share of every batch alone."""
+    simulated = [one for one in data if isinstance(one, SimulatedDataset) and processes.size > 1]
+    for one in simulated:
+        one.set_part((processes.rank, processes.size))
+    try:
+        yield
+    finally:
+        for one in simulated:
+            one.set_part((0, 1))
 
 
 def ahead(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
@@ -161,6 +212,8 @@ def _copied(
 def starting_normalization(feed: Feed, config: TrainingConfig, network: Network, verbose: bool) -> Normalization:
     """Units from the configuration, the geology, and the first training records, once all are known to be finite.
 
+    All processes get the same.
+
     Raises:
         ValueError: neither the configuration nor the data set says which velocities may occur; records that are
             constant or not finite.
@@ -172,12 +225,14 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network,
         raise ValueError(
             "velocity_range must be given, because this data set does not name its geology (OpenFWI: 1500 to 4500)"
         )
-    feed.check_finite(verbose)
-    needed = max(1, _SAMPLE // config.batch_size)
-    with closing(feed.epoch(0)) as batches_of_epoch:
-        sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
+    with feed.processes.together("looked at the training data"):
+        feed.check_finite(verbose)
+        needed = max(1, _SAMPLE // config.batch_size)
+        with closing(feed.epoch(0)) as batches_of_epoch:
+            sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
+        ends = torch.stack(torch.aminmax(sample))
     return Normalization.for_records(
-        sample,
+        torch.cat(feed.processes.gather(ends)),
         velocity_range=limits,
         transform=cast(Literal["linear", "log"], config.data_transform),
         output_range=network.output_range,

@@ -11,8 +11,8 @@ from seisfast.training.config import TrainingConfig
 from seisfast.training.feed import Feed
 from seisfast.training.log import LOG_NAME
 
-# What a resumed run may change: none of these alters what the finished part of the run has computed.
-_CHANGEABLE = ("epochs", "minutes", "device", "graph", "checkpoint_minutes")
+# What a resumed run may change: its length, and how it runs on the machines that it finds.
+_CHANGEABLE = ("epochs", "minutes", "device", "graph", "checkpoint_minutes", "accumulate", "sync_norms")
 
 
 def saved_run(run: Path, resume: bool | Literal["auto"]) -> dict[str, Any] | None:
@@ -47,10 +47,11 @@ def check_same_run(
     Raises:
         ValueError: naming what differs.
     """
-    before, now = saved["config"], config.to_dict()
-    changed = [name for name in now if name not in _CHANGEABLE and before.get(name) != now[name]]
+    before = {**TrainingConfig().to_dict(), **saved["config"]}  # what a version of before did not have was off
+    now = config.to_dict()
+    changed = [name for name in now if name not in _CHANGEABLE and before[name] != now[name]]
     if changed:
-        text = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in changed)
+        text = ", ".join(f"{name} was {before[name]!r} and is {now[name]!r}" for name in changed)
         raise ValueError(f"a resumed run keeps its settings, but {text}")
     if (before["minutes"] is None) != (config.minutes is None):
         raise ValueError("a resumed run keeps its kind of schedule: epochs or minutes")
