@@ -22,7 +22,7 @@ DESCRIPTION = (
     "test models, or endless: new models are drawn from --geology and their records simulated over "
     "--survey in every epoch. The run folder gets best.pt, last.pt, log.jsonl and config.yaml. Ctrl-C "
     "saves; the run then goes on with 'seisfast train --config RUN/config.yaml --resume'. On several GPUs or "
-    "machines: 'torchrun --nproc-per-node 4 -m seisfast train ...'."
+    "machines: 'torchrun --nproc-per-node 4 -m -- seisfast train ...'."
 )
 
 

@@ -136,8 +136,8 @@ def joined(name: str) -> Iterator[tuple[Processes, torch.device]]:
             dist.destroy_process_group()
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise RuntimeError(
-                "another process of this run ended or lost its connection; its own message says why, the last saved "
-                f"state is whole ({str(error).splitlines()[0]})"
+                "another process of this run ended, or the connection to it was lost: it says why itself, unless it "
+                "was killed; the run can go on from its last.pt"
             ) from error
         raise
     dist.destroy_process_group(None if not given else control)
@@ -174,11 +174,9 @@ def parallel(network: nn.Module, processes: Processes) -> nn.Module:
     from torch.nn.parallel import DistributedDataParallel
 
     options = inspect.signature(DistributedDataParallel).parameters
-    still = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"  # until torch 2.12
-    unused = bool(getattr(network, "side_heads", False))
-    return DistributedDataParallel(
-        network, process_group=processes.group, find_unused_parameters=unused, **{still: False}
-    )
+    name = "forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers"  # of older versions
+    choices: dict[str, Any] = {name: False, "find_unused_parameters": bool(getattr(network, "side_heads", False))}
+    return DistributedDataParallel(network, process_group=processes.group, **choices)
 
 
 def _start(device: torch.device, size: int) -> None:

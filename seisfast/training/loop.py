@@ -120,6 +120,7 @@ def _fit(
     """One process's part of `fit`."""
     processes, device = feeds[0].processes, feeds[0].device
     precision = resolve_precision(config.precision, device)
+    _check_alike(config, feeds)
     with processes.together("looked at the run folder"):
         saved = saved_run(run, resume) if processes.first else None
     saved = processes.share(saved)
@@ -427,6 +428,22 @@ def _network(config: TrainingConfig, feed: Feed) -> networks.Network:
         return networks.build(config.network, **feed.geometry, **config.network_options)
     except TypeError as error:
         raise ValueError(f"network_options do not fit {config.network}: {error}") from None
+
+
+def _check_alike(config: TrainingConfig, feeds: tuple[Feed, ...]) -> None:
+    """Refuses processes that were not given the same.
+
+    Raises:
+        ValueError: naming what differs, with the first process's value and another one.
+    """
+    given = {**config.to_dict(), **{feed.role: {"models": feed.models, **feed.geometry} for feed in feeds}}
+    every = feeds[0].processes.gather(given)
+    for name, value in every[0].items():
+        for rank, other in enumerate(every):
+            if other[name] != value:
+                raise ValueError(
+                    f"{name} must be the same in all processes, got {value} with rank 0 and {other[name]} with {rank}"
+                )
 
 
 def _check_batches(network: networks.Network, feed: Feed, config: TrainingConfig) -> None:
