@@ -20,11 +20,13 @@ import torch
 from small_data import write_stored
 from small_processes import BATCH, COMPARED, ROOT, config_of, data_of, finished, start
 from small_run import damaged
+from small_step import batch, make_step
 
 from seisfast.data import StoredDataset, batches
 from seisfast.training import TrainingConfig, checkpoint, fit, read_log
 from seisfast.training.distributed import Processes, joined
 from seisfast.training.feed import Feed
+from seisfast.training.step import WARM_UP
 
 Found = tuple[Path, list[dict[str, Any]]]
 
@@ -115,8 +117,8 @@ def test_the_shares_of_all_processes_are_the_batches(folder: Path) -> None:
     whole = list(batches(stored, BATCH, **how))
     parts = [list(batches(stored, BATCH, part=(number, 3), **how)) for number in range(3)]
     assert [[len(records) for records, _ in part] for part in parts] == [[3, 1], [2, 1], [2, 0]]
-    for k, batch in enumerate(whole):
-        for one, expected in zip(zip(*(part[k] for part in parts), strict=True), batch, strict=True):
+    for k, expected_batch in enumerate(whole):
+        for one, expected in zip(zip(*(part[k] for part in parts), strict=True), expected_batch, strict=True):
             assert torch.equal(torch.cat(one), expected)
     with pytest.raises(ValueError, match=r"part must be \(number, parts\) with number < parts, got \(3, 3\)"):
         batches(stored, BATCH, part=(3, 3), **how)
@@ -232,23 +234,13 @@ def test_torchrun_trains_from_the_command_line_and_passes_signals_on(folder: Pat
     from seisfast.cli import main
 
     run = tmp_path / "run"
-    options = ["--network", "convbaseline", "--network_options.width", "0.05", "--loss", "l2", "--batch_size", "6"]
+    options = {"data": folder / "data", "run": run, "epochs": 100000, "network": "convbaseline", "loss": "l2"}
+    options |= {"network_options.width": 0.05, "batch_size": 6}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [
-        "-m",
-        "--",
-        "seisfast",
-        "train",
-        "--data",
-        str(folder / "data"),
-        "--run",
-        str(run),
-        "--epochs",
-        "100000",
-    ]
+    command += ["-m", "--", "seisfast", "train", *(f"--{name}={value}" for name, value in options.items())]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen(
-        [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     end = time.monotonic() + 60.0
     while not (run / "log.jsonl").exists() or len(read_log(run)) < 2:
@@ -324,6 +316,16 @@ def test_frozen_norms_belong_to_the_run(folder: Path, tmp_path: Path) -> None:
 
 
 # -- GPUs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_step_of_a_divided_batch_is_not_captured() -> None:
+    step = make_step(device="cuda", accumulate=2)
+    for k in range(WARM_UP + 2):
+        step(*(part.cuda() for part in batch(k)))
+    step.finish()
+    assert not step.captured
 
 
 @pytest.mark.gpu
