@@ -26,6 +26,7 @@ from seisfast.prediction import load
 from seisfast.propagator import simulate
 from seisfast.survey import Survey
 from seisfast.training import Interrupted, TrainingConfig, checkpoint, fit
+from seisfast.training.distributed import Processes
 from seisfast.training.feed import Feed, starting_normalization
 
 EVERYTHING: dict[str, Any] = {
@@ -86,6 +87,18 @@ def test_batches_are_those_of_the_data_set_with_its_changes(start: int, folder: 
     for k, (records, velocity) in enumerate(unchanged):
         assert torch.equal(records[0], validation[6 * k][0])
         assert torch.equal(velocity[0], validation[6 * k][1])
+
+
+def test_processes_change_their_models_as_one_process_does(data: tuple[StoredDataset, StoredDataset]) -> None:
+    config = small_config(augmentation=EVERYTHING, seed=3)
+    whole = Feed(data[0], config, CPU, "train").epoch(1, 1)
+    shares = [Feed(data[0], config, CPU, "train", processes=Processes(rank, 2)).epoch(1, 1) for rank in range(2)]
+    compared = 0
+    for together, *divided in zip(whole, *shares, strict=False):  # divided epochs leave out the last batch of three
+        compared += 1
+        for one, part in zip(together, zip(*divided, strict=True), strict=True):
+            torch.testing.assert_close(torch.cat(part), one, rtol=1e-5, atol=1e-6 * float(one.abs().max()))
+    assert compared >= 2
 
 
 def test_flipped_training_pairs_are_simulated_pairs() -> None:

@@ -15,13 +15,15 @@ from seisfast.cli.geologies import add_geology_arguments, make_geology
 from seisfast.cli.parser import needed
 from seisfast.cli.surveys import add_survey_arguments, make_survey, simulation_device
 from seisfast.training.config import TrainingConfig
+from seisfast.training.distributed import first_launched, own_device
 
 DESCRIPTION = (
     "Train a network. The data are either a folder (--data), split 10:1:1 into training, validation and "
     "test models, or endless: new models are drawn from --geology and their records simulated over "
     "--survey in every epoch. A folder that does not say what recorded it, as OpenFWI's, takes --survey for the "
     "changes of --augmentation that need it. The run folder gets best.pt, last.pt, log.jsonl and config.yaml. Ctrl-C "
-    "saves; the run then goes on with 'seisfast train --config RUN/config.yaml --resume'."
+    "saves; the run then goes on with 'seisfast train --config RUN/config.yaml --resume'. On several GPUs or "
+    "machines: 'torchrun --nproc-per-node 4 -m -- seisfast train ...'."
 )
 
 
@@ -82,9 +84,12 @@ def run(options: Namespace) -> None:
             settings={"run": folder, **settings},
         )
     except training.Interrupted as stop:
+        if not first_launched():
+            raise SystemExit(130) from None  # the first process says it
         command = ["seisfast", "train", "--config", str(Path(folder) / "config.yaml"), "--resume"]
         raise training.Interrupted(f"{stop}\ngo on with: {shlex.join(command)}", stop.checkpoint) from None
-    print(best)
+    if first_launched():
+        print(best)
 
 
 def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, dict[str, Any]]:
@@ -104,7 +109,8 @@ def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, di
         return *parts, make_survey(options, whole.geometry["shape"]), {"data": options.data, **_chosen(options)}
     family = make_geology(options)
     survey = make_survey(options, family.shape)
-    shared: dict[str, Any] = {"batch_size": config.batch_size, "device": simulation_device(config.device)}
+    device = own_device(simulation_device(config.device))
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "device": device}
     train_set = data.SimulatedDataset(
         family, survey, options.count, seed=config.seed, repeats=options.repeats, **shared
     )

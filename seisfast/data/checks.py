@@ -67,6 +67,7 @@ def check_finite(
     name: str,
     pairs: Sequence[tuple[Tensor, Tensor]] | Dataset[tuple[Tensor, Tensor]],
     advance: Callable[[int], object] = int,
+    models: range | None = None,
 ) -> None:
     """Check every record and velocity of a dataset, reading it once.
 
@@ -74,11 +75,12 @@ def check_finite(
         name: Of the argument, for the message.
         pairs: A `StoredDataset`, or pairs in memory.
         advance: Is told of every model read.
+        models: Those to check; None means all.
 
     Raises:
         ValueError: When one is not finite, with the model.
     """
-    for k in range(len(pairs)):  # type: ignore[arg-type]  # torch's Dataset does not promise a length
+    for k in range(len(pairs)) if models is None else models:  # type: ignore[arg-type]  # Dataset promises no length
         for what, values in zip(("records", "velocities"), pairs[k], strict=True):
             # A sum is finite only if all are, is many times as fast to take, and may only overflow.
             if not (bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())):

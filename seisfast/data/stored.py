@@ -17,6 +17,7 @@ from seisfast import geology as geologies
 from seisfast.data.checks import check_count, check_epoch
 from seisfast.data.manifest import NAME, Manifest
 from seisfast.data.npy_files import NpySource
+from seisfast.data.parts import check_part, share
 from seisfast.data.zarr_files import ZarrSource
 from seisfast.geology.base import check_seed, derived_seed
 from seisfast.survey import Survey
@@ -169,6 +170,7 @@ def batches(
     start_batch: int = 0,
     shuffle: bool = True,
     pinned: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one epoch, in an order that depends on seed and epoch only.
 
@@ -181,6 +183,8 @@ def batches(
         shuffle: Whether to change the order from epoch to epoch; without it the samples come in their own
             order.
         pinned: See `StoredDataset.read`.
+        part: (number, parts): only this part of every batch, for processes that train together. A part of a batch of
+            fewer models than parts may be empty.
 
     Returns:
         An iterator over `(records [batch, shots, time, receivers], velocity [batch, 1, nz, nx])`, float32.
@@ -191,6 +195,7 @@ def batches(
     """
     check_count("batch_size", batch_size)
     check_epoch(epoch, start_batch)
+    check_part(part)
     order = torch.arange(len(dataset))
     generator = torch.Generator().manual_seed(derived_seed(check_seed(seed), epoch))
     if shuffle:
@@ -198,6 +203,7 @@ def batches(
 
     def read() -> Iterator[tuple[Tensor, Tensor]]:
         for numbers in torch.split(order, batch_size)[start_batch:]:
-            yield dataset.read(numbers.tolist(), pinned=pinned)
+            places = share(range(len(numbers)), part)
+            yield dataset.read(numbers[places.start : places.stop].tolist(), pinned=pinned)
 
     return read()

@@ -101,8 +101,9 @@ class Network(nn.Module):
         return records if self.time_stride == 1 else records[:, :, :: self.time_stride].contiguous()
 
     def _check_statistics(self, values: int, place: str) -> None:
-        """Raise when batch normalisation in training would see a single value per channel."""
-        if self.training and values < 2:
+        """Raise when a batch norm would take the statistics of a single value per channel."""
+        norms = (module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+        if values < 2 and any(norm.training for norm in norms):
             raise ValueError(
                 f"{type(self).__name__} cannot be trained on this batch: {place} has a single value per "
                 "normalised channel; use a batch of at least 2 models (or eval() to predict one)"

@@ -27,7 +27,9 @@ class TrainingConfig:
         loss_options: options of that loss.
         epochs: passes over the training models.
         minutes: wall-clock budget that replaces epochs; the learning rate then follows the clock.
-        batch_size: models per step.
+        batch_size: models per step, over all processes and parts together.
+        accumulate: parts that each process makes of its share of a batch, one after the other, so that a batch needs
+            not fit into memory at once; the gradient is that of the whole batch. Batch norms see the parts.
         lr: learning rate of Adam at the start.
         power: the rate falls as (1 - progress) to this power.
         clip: largest norm of the gradient; longer ones are scaled down to it (null: never).
@@ -35,9 +37,15 @@ class TrainingConfig:
             factors to ten bits), "bf16" (autocast), or "auto": bf16 on a GPU that has it, else float32. (With bf16 on
             a CPU torch 2.13 was seen to give NaN gradients for convolutions over very small maps; training stops
             then.)
+        frozen_norms: batch norms normalise by their running statistics and leave these as they are, which makes a run
+            independent of how its batches are divided, and suits fine-tuning; their weights are trained.
+        sync_norms: with several processes, batch norms take statistics over all of them, on plain torch instead of
+            fused operators; false: over each process's own part.
         graph: on a GPU, capture the whole training step as a CUDA graph and replay it, which takes memory for one
-            step more; false launches every operation. The CPU ignores it.
-        device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:1".
+            step more; false launches every operation. The CPU ignores it, and so do runs with accumulate above 1 or
+            several processes.
+        device: "auto" (a GPU when there is one), "cpu", "cuda" or "cuda:1". Of several processes that torchrun
+            starts, each takes the GPU of its number.
         seed: start of all random numbers: weights, order of the models, dropout.
         data_transform: "linear" or "log" amplitudes, both scaled to [-1, 1].
         velocity_range: lowest and highest velocity in m/s that the network can give
@@ -63,10 +71,13 @@ class TrainingConfig:
     epochs: int = 200
     minutes: float | None = None
     batch_size: int = 12
+    accumulate: int = 1
     lr: float = 5e-5
     power: float = 0.9
     clip: float | None = 1.0
     precision: str = "auto"
+    frozen_norms: bool = False
+    sync_norms: bool = False
     graph: bool = True
     device: str = "auto"
     seed: int = 0
@@ -96,7 +107,7 @@ class TrainingConfig:
         object.__setattr__(self, "augmentation", Augmentation.from_dict(self.augmentation).to_dict())
         if self.agc is not None:
             whole("agc", self.agc)
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("accumulate", 1), ("seed", 0)):
             whole(name, getattr(self, name), least)
         for name in ("minutes", "lr", "clip"):
             value = getattr(self, name)
@@ -105,8 +116,11 @@ class TrainingConfig:
         for name in ("power", "checkpoint_minutes"):
             if getattr(self, name) != 0:
                 positive(name, getattr(self, name))
-        if not isinstance(self.graph, bool):
-            raise TypeError(f"graph must be True or False, got {self.graph!r}")
+        for name in ("graph", "frozen_norms", "sync_norms"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.frozen_norms and self.sync_norms:
+            raise ValueError("sync_norms must be False with frozen_norms, which take no statistics, got True")
         if self.velocity_range is not None:
             limits = check_range("velocity_range", self.velocity_range)
             object.__setattr__(self, "velocity_range", limits)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import count, islice
 from typing import Any, Literal, cast
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from seisfast.augmentation import Augmentation, Mirror
 from seisfast.data import SimulatedDataset, StoredDataset, batches
 from seisfast.data.checks import check_finite
+from seisfast.data.parts import share
 from seisfast.data.prefetch import Batch, Change, prefetched, unchanged
 from seisfast.data.progress import model_bar
 from seisfast.geology.base import derived_seed
@@ -20,6 +22,7 @@ from seisfast.networks import Network
 from seisfast.normalization import Normalization
 from seisfast.survey import Survey
 from seisfast.training.config import TrainingConfig
+from seisfast.training.distributed import Processes
 
 Dataset = StoredDataset | SimulatedDataset
 _SAMPLE = 64  # training models from which the range of the records is taken
@@ -28,8 +31,9 @@ _SAMPLE = 64  # training models from which the range of the records is taken
 class Feed:
     """One data set as the training loop sees it.
 
-    Training epochs leave out a last batch of a single model, because batch normalisation needs two; the
-    order changes from epoch to epoch, so no model is left out for good.
+    Batch normalisation needs two models, so a training epoch leaves out a last batch that has fewer for one of its
+    parts: the processes' shares, each in `config.accumulate` parts. The order changes from epoch to epoch, so no model
+    is left out for good.
 
     Args:
         data: the data set.
@@ -43,13 +47,20 @@ class Feed:
         models: number of models in an epoch, each counted once.
         repeats: times that each of them comes.
         batches: number of batches in an epoch.
-        smallest_batch: models in the smallest of them.
+        last_batch: models in the last of them, over all processes.
+        smallest_batch: models in the smallest part of a batch.
         survey: description of the survey, None when unknown.
         geology: description of the geology, None when unknown.
     """
 
     def __init__(
-        self, data: Dataset, config: TrainingConfig, device: torch.device, role: str, survey: Survey | None = None
+        self,
+        data: Dataset,
+        config: TrainingConfig,
+        device: torch.device,
+        role: str,
+        survey: Survey | None = None,
+        processes: Processes | None = None,
     ) -> None:
         if not isinstance(data, (StoredDataset, SimulatedDataset)):
             raise TypeError(f"{role} must be a StoredDataset or a SimulatedDataset, got {type(data).__name__}")
@@ -63,11 +74,15 @@ class Feed:
         self.repeats = data.repeats if isinstance(data, SimulatedDataset) else 1
         if role != "train" and self.repeats > 1:
             raise ValueError(f"{role} must have repeats=1, each model once, got {self.repeats}")
+        self.processes = processes or Processes()
+        parts = self.processes.size * config.accumulate
         whole, rest = divmod(self.models * self.repeats, self.batch_size)
-        if role == "train" and rest == 1 and whole > 0:
-            rest = 0
+        if role == "train":
+            self._check_parts(config)
+            rest = 0 if whole and rest < 2 * parts else rest
         self.batches = whole + (rest > 0)
-        self.smallest_batch = rest or self.batch_size
+        self.last_batch = rest or self.batch_size
+        self.smallest_batch = self.last_batch // parts
         self.geometry: dict[str, Any] = {**data.geometry, "shape": tuple(data.geometry["shape"])}
         known = _known_survey(data, survey, role, self.geometry)
         self.survey = None if known is None else known.to_dict()
@@ -90,7 +105,7 @@ class Feed:
             start: batches to leave out at the beginning.
             plain: without augmentation.
         """
-        read = islice(self._read(number, start), self.batches - start)
+        read = (batch for batch in islice(self._read(number, start), self.batches - start) if len(batch[0]))
         change = unchanged if plain else self._augment(number, start)
         if self.device.type == "cuda":
             return prefetched(read, self.device, change)
@@ -104,14 +119,19 @@ class Feed:
 
         def change(records: Tensor, velocity: Tensor) -> Batch:
             first = next(firsts)
-            numbers = range(first, first + len(records))
+            models = self.models_of(first // self.batch_size)
+            numbers = share(range(first, first + models), self._part)
             with torch.no_grad():
                 return self.augmentation(records, velocity, numbers=numbers, seed=seed, survey=self._recorded)
 
         return change
 
+    def models_of(self, batch: int) -> int:
+        """Models in the batch of this number, from 0, over all processes."""
+        return self.last_batch if batch == self.batches - 1 else self.batch_size
+
     def check_finite(self, verbose: bool) -> None:
-        """Reads everything once, when it is stored.
+        """Reads everything once, when it is stored; each process its share.
 
         Args:
             verbose: a progress bar on a terminal.
@@ -120,15 +140,34 @@ class Feed:
             ValueError: records or velocities that are not finite, with the model.
         """
         if isinstance(self.data, StoredDataset):
-            with model_bar(f"check {self.role}", self.models, shown=verbose) as advance:
-                check_finite(self.role, self.data, advance)
+            own = share(range(self.models), self._part)
+            with model_bar(f"check {self.role}", len(own), shown=verbose) as advance:
+                check_finite(self.role, self.data, advance, own)
+
+    @property
+    def _part(self) -> tuple[int, int]:
+        return self.processes.rank, self.processes.size
+
+    def _check_parts(self, config: TrainingConfig) -> None:
+        """Refuses batches that leave a part with fewer than two models; of undivided ones the network judges.
+
+        Raises:
+            ValueError: naming batch_size, or the training data.
+        """
+        parts = self.processes.size * config.accumulate
+        for name, models in (("batch_size", self.batch_size), ("the number of training models", self.models)):
+            if parts > 1 and models < 2 * parts:
+                raise ValueError(
+                    f"{name} must be at least {2 * parts}, two models for each of the parts of a batch "
+                    f"({self.processes.size} processes, accumulate {config.accumulate}), got {models}"
+                )
 
     def _read(self, number: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.data, StoredDataset):
             shuffle, pinned = self.role == "train", self.device.type == "cuda"
             return batches(
                 self.data, self.batch_size, seed=self.seed, epoch=number, start_batch=start, shuffle=shuffle,
-                pinned=pinned,
+                pinned=pinned, part=self._part,
             )  # fmt: skip
         if self.role == "train":
             self.data.set_epoch(number, start)
@@ -137,6 +176,19 @@ class Feed:
             self.data.set_epoch(0)
             self._kept = [(records.cpu(), velocity.cpu()) for records, velocity in self.data.batches()]
         return iter(self._kept)
+
+
+@contextmanager
+def shared(data: Sequence[Dataset], processes: Processes) -> Iterator[None]:
+    """While entered, simulated data sets give this process's share of every batch alone."""
+    simulated = [one for one in data if isinstance(one, SimulatedDataset) and processes.size > 1]
+    for one in simulated:
+        one.set_part((processes.rank, processes.size))
+    try:
+        yield
+    finally:
+        for one in simulated:
+            one.set_part((0, 1))
 
 
 def _known_survey(data: Dataset, given: Survey | None, role: str, geometry: dict[str, Any]) -> Survey | None:
@@ -162,6 +214,8 @@ def _known_survey(data: Dataset, given: Survey | None, role: str, geometry: dict
 def starting_normalization(feed: Feed, config: TrainingConfig, network: Network, verbose: bool) -> Normalization:
     """Units from the configuration, the geology, and the first training records, once all are known to be finite.
 
+    All processes get the same.
+
     Raises:
         ValueError: neither the configuration nor the data set says which velocities may occur; records that are
             constant or not finite.
@@ -173,15 +227,18 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network,
         raise ValueError(
             "velocity_range must be given, because this data set does not name its geology (OpenFWI: 1500 to 4500)"
         )
-    feed.check_finite(verbose)
-    needed = max(1, _SAMPLE // config.batch_size)
-    with closing(feed.epoch(0, plain=True)) as batches_of_epoch:
-        sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
-    return Normalization.for_records(
-        sample,
-        velocity_range=limits,
-        transform=cast(Literal["linear", "log"], config.data_transform),
-        output_range=network.output_range,
-        zero_last_sample=config.zero_last_sample,
-        agc=config.agc,
-    )
+    with feed.processes.together("looked at the training data"):
+        feed.check_finite(verbose)
+        needed = max(1, _SAMPLE // config.batch_size)
+        with closing(feed.epoch(0, plain=True)) as batches_of_epoch:
+            sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
+        own = Normalization.for_records(
+            sample,
+            velocity_range=limits,
+            transform=cast(Literal["linear", "log"], config.data_transform),
+            output_range=network.output_range,
+            zero_last_sample=config.zero_last_sample,
+            agc=config.agc,
+        )
+    ends = torch.stack(feed.processes.gather(torch.tensor(own.data_range)))
+    return replace(own, data_range=(float(ends[:, 0].min()), float(ends[:, 1].max())))

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from seisfast import losses, networks
 from seisfast.files import replace_file
+from seisfast.geology.base import derived_seed
 from seisfast.normalization import Normalization
 from seisfast.survey import Survey
-from seisfast.training import checkpoint
-from seisfast.training.config import TrainingConfig, resolve_device, to_yaml
-from seisfast.training.feed import Dataset, Feed, starting_normalization
+from seisfast.training import checkpoint, norms
+from seisfast.training.config import TrainingConfig, to_yaml
+from seisfast.training.distributed import joined
+from seisfast.training.feed import Dataset, Feed, shared, starting_normalization
 from seisfast.training.log import RunLog
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
@@ -72,6 +74,11 @@ def fit(
     `config.minutes` is set: then the learning rate follows the clock. On a GPU a resumed run goes on with the same
     models and random numbers, but its sums may be in another order.
 
+    Under torchrun, or with a process group of torch.distributed, every process calls this with the same arguments
+    and gets a share of each batch and of the validation models. Only the first one touches the run folder and prints;
+    all stop, or fail, together. A run may go on with another number of processes; dropout then draws other random
+    numbers, which the seed and the step decide.
+
     Args:
         config: how to train.
         train: a `StoredDataset`, or a `SimulatedDataset` that makes new models every epoch.
@@ -94,15 +101,36 @@ def fit(
         FloatingPointError: a loss or gradient that is not finite, with the batch; last.pt is the last good
             state.
         Interrupted: after Ctrl-C or SIGTERM, once the state is saved.
+        RuntimeError: another process of the run failed, with its rank and error.
         ValueError: training and validation data of different geometry, or that are not finite, batches too small to
             train on, a survey that is not the data's, an augmentation that does not fit the data, a precision that the
             device does not have, or a resumed run with other settings.
     """
-    run = Path(run_dir)
-    device = resolve_device(config.device)
+    with joined(config.device) as (processes, device):
+        feeds = (
+            Feed(train, config, device, "train", survey, processes),
+            Feed(validation, config, device, "validation", processes=processes),
+        )
+        with shared((train, validation), processes):
+            return _fit(config, feeds, Path(run_dir), normalization, resume, settings, verbose and processes.first)
+
+
+def _fit(
+    config: TrainingConfig,
+    feeds: tuple[Feed, ...],
+    run: Path,
+    normalization: Normalization | None,
+    resume: bool | Literal["auto"],
+    settings: Mapping[str, Any] | None,
+    verbose: bool,
+) -> Path:
+    """One process's part of `fit`."""
+    processes, device = feeds[0].processes, feeds[0].device
     precision = resolve_precision(config.precision, device)
-    saved = saved_run(run, resume)
-    feeds = Feed(train, config, device, "train", survey), Feed(validation, config, device, "validation")
+    _check_alike(config, feeds)
+    with processes.together("looked at the run folder"):
+        saved = saved_run(run, resume) if processes.first else None
+    saved = processes.share(saved)
     if feeds[0].geometry != feeds[1].geometry:
         raise ValueError(f"validation must have the geometry of train, {feeds[0].geometry}, got {feeds[1].geometry}")
     if saved is not None:
@@ -111,26 +139,30 @@ def fit(
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         float32_products(precision, device),
         freed_memory_kept(device),
-        StopSignals() as signals,
+        StopSignals(processes.first) as signals,
     ):
         torch.manual_seed(config.seed)
         network = _network(config, feeds[0])
-        _check_batches(network, feeds[0])
+        _check_batches(network, feeds[0], config)
         if saved is not None:
             normalization = Normalization.from_dict(saved["normalization"])
         elif normalization is None:
             normalization = starting_normalization(feeds[0], config, network, verbose)
         else:
-            feeds[0].check_finite(verbose)
+            with processes.together("looked at the training data"):
+                feeds[0].check_finite(verbose)
         if tuple(normalization.output_range) != tuple(network.output_range):
             raise ValueError(
                 f"normalization.output_range must be that of {config.network}, {network.output_range}, "
                 f"got {normalization.output_range}"
             )
-        feeds[1].check_finite(verbose)
-        run.mkdir(parents=True, exist_ok=True)
-        text = to_yaml({**(settings or {}), **config.to_dict()})
-        replace_file(run / "config.yaml", text.encode())
+        with processes.together("looked at the validation data"):
+            feeds[1].check_finite(verbose)
+        with processes.together("made the run folder"):
+            if processes.first:
+                run.mkdir(parents=True, exist_ok=True)
+                text = to_yaml({**(settings or {}), **config.to_dict()})
+                replace_file(run / "config.yaml", text.encode())
         network.to(device)
         step = TrainingStep(
             network,
@@ -141,6 +173,9 @@ def fit(
             mixed=precision == "bf16",
             graph=config.graph,
             batch_size=config.batch_size,
+            accumulate=config.accumulate,
+            processes=processes,
+            sync_norms=config.sync_norms,
         )
         return _Run(config, step, feeds, run, saved, verbose).train(signals)
 
@@ -152,7 +187,7 @@ class _Run:
         self,
         config: TrainingConfig,
         step: TrainingStep,
-        feeds: tuple[Feed, Feed],
+        feeds: tuple[Feed, ...],
         run: Path,
         saved: dict[str, Any] | None,
         verbose: bool,
@@ -160,17 +195,19 @@ class _Run:
         self.config, self.step, self.run = config, step, run
         self.network, self.normalization = step.network, step.normalization
         self.train_feed, self.validation_feed = feeds
-        self.device = feeds[0].device
+        self.processes, self.device = step.processes, feeds[0].device
         self.progress = Progress() if saved is None else Progress(**saved["progress"])
         self._started = self._saved_at = time.monotonic()
-        self._elapsed_before = self.progress.elapsed
+        self._elapsed_before = self._elapsed = self.progress.elapsed
+        self._stop = self._save_due = False
+        self._restore_random_state(saved)
         if saved is None:
             self._save(run / checkpoint.LAST)  # so that even a run killed in its first epoch can go on
         else:
             self.network.load_state_dict(saved["model"])
             step.load_optimizer_state(saved["optimizer"])
-            checkpoint.restore_random_state(saved["random"], self.device)
-        self.log = RunLog(run, self.progress.epoch)
+        with self.processes.together("opened the log"):
+            self.log = RunLog(run, self.progress.epoch) if self.processes.first else None
         budget = config.minutes is not None
         self.display = Display(
             60.0 * config.minutes if config.minutes is not None else config.epochs * self.train_feed.batches,
@@ -184,50 +221,74 @@ class _Run:
         try:
             while not self._done():
                 self._train_epoch(signals)
-                if signals.stop and not self._done() and self.progress.batch < self.train_feed.batches:
+                if self._stop and not self._done() and self.progress.batch < self.train_feed.batches:
                     self._interrupt()
-                self._finish_epoch()
-                if signals.stop and not self._done():
+                self._finish_epoch(signals)
+                if self._stop and not self._done():
                     self._interrupt()
         finally:
             self.display.close()
-            self.log.close()
+            if self.log is not None:
+                self.log.close()
         return self.run / checkpoint.BEST
 
     def _train_epoch(self, signals: StopSignals) -> None:
         self.network.train()
+        if self.config.frozen_norms:
+            norms.freeze(self.network)
         progress = self.progress
         with closing(self.train_feed.epoch(progress.epoch, progress.batch)) as batches:
-            for records, velocity in batches:
-                self._make_step(records, velocity)
-                if signals.stop or self._budget_used() >= 1.0:
+            while (batch := self._next(batches)) is not None:
+                self._make_step(*batch)
+                self._agree(signals)
+                if self._stop or self._budget_used() >= 1.0:
                     break
-                unsaved = time.monotonic() - self._saved_at
-                if unsaved >= 60.0 * self.config.checkpoint_minutes and progress.batch < self.train_feed.batches:
+                if self._save_due and progress.batch < self.train_feed.batches:
                     self._settle()
                     self._save(self.run / checkpoint.LAST)
         self._settle()
+
+    def _next(self, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor] | None:
+        """The next batch, or this process's share of it; None at the end of the epoch."""
+        progress = self.progress
+        with self.processes.together(f"made batch {progress.batch + 1} of epoch {progress.epoch + 1}"):
+            return next(batches, None)
+
+    def _agree(self, signals: StopSignals) -> None:
+        """What must be the same in all processes: the first one's clock decides, and a signal to one stops all."""
+        now = time.monotonic()
+        elapsed, unsaved = self._elapsed_before + now - self._started, now - self._saved_at
+        first = float(self.processes.first)
+        stops, self._elapsed, unsaved = self.processes.add(float(signals.stop), first * elapsed, first * unsaved)
+        self._stop, self._save_due = stops > 0, unsaved >= 60.0 * self.config.checkpoint_minutes
 
     def _make_step(self, records: Tensor, velocity: Tensor) -> None:
         """One update of the weights, and the results that are known by then."""
         self.step.learning_rate = self._learning_rate()
         with self._stopping_at_nan():
-            results = self.step(records, velocity, self.progress.batch + 1)
+            results = self.step(
+                records, velocity, self.progress.batch + 1, self.train_feed.models_of(self.progress.batch)
+            )
         self.progress.batch += 1
         self.progress.step += 1
         self._count(results)
 
     def _settle(self) -> None:
-        """Reads what steps have left on the device, so that nothing is saved, or measured, that is not finite."""
+        """Reads what steps have left on the device, so that nothing is saved, or measured, that is not finite.
+
+        Running statistics become the same in all processes.
+        """
         with self._stopping_at_nan():
             results = self.step.finish()
         self._count(results)
+        if not (self.config.frozen_norms or self.config.sync_norms):
+            norms.average(self.network, self.processes)
 
     def _count(self, results: list[StepResult]) -> None:
         for result in results:
             self.progress.loss_sum += result.loss * result.models
             self.progress.models += result.models
-            done = self._elapsed() if self.config.minutes is not None else self.progress.step
+            done = self._elapsed if self.config.minutes is not None else self.progress.step
             self.display.update(done, result.loss)
 
     @contextmanager
@@ -235,27 +296,31 @@ class _Run:
         try:
             yield
         except NotFiniteError as error:
+            found = self.processes.gather((error.here, error.reason))
+            rank = next((rank for rank, (here, _) in enumerate(found) if here), None)
+            where = "" if rank is None or self.processes.size == 1 else f", in the share of rank {rank}"
             raise FloatingPointError(
                 f"the {error.what} is {error.value} in epoch {self.progress.epoch + 1}, batch {error.number} of "
-                f"{self.train_feed.batches}; {error.reason}; {self._last_good()}"
+                f"{self.train_feed.batches}{where}; {found[rank or 0][1]}; {self._last_good()}"
             ) from None
 
     def _validate(self) -> tuple[float, float]:
         """Mean loss, and mean absolute error in m/s, over the validation models."""
         self.network.eval()
         loss_sum = error_sum = 0.0
-        count = 0
+        count = 0.0
         low, high = self.normalization.velocity_range
-        with torch.inference_mode():
+        with self.processes.together("validated"), torch.inference_mode():
             for records, velocity in self.validation_feed.epoch(0, 0):
                 prediction = self.step.predict(records)
                 target = self.normalization.unit_velocity(velocity)
                 loss_sum += float(self.step.loss(prediction, target)) * len(records)
                 error_sum += float((prediction - target).abs().mean()) * len(records)
                 count += len(records)
+        loss_sum, error_sum, count = self.processes.add(loss_sum, error_sum, count)
         return loss_sum / count, error_sum / count * (high - low)
 
-    def _finish_epoch(self) -> None:
+    def _finish_epoch(self, signals: StopSignals) -> None:
         """Validation, the row of the log, and the checkpoints, in an order that a kill cannot confuse.
 
         The row comes first: a kill before last.pt is written runs the epoch again, and `RunLog` then drops
@@ -263,6 +328,7 @@ class _Run:
         """
         progress = self.progress
         loss, error = self._validate()
+        self._agree(signals)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the validation loss is {loss} after epoch {progress.epoch + 1}; {self._last_good()}"
@@ -275,9 +341,11 @@ class _Run:
             "validation_loss": loss,
             "validation_mae": error,
             "lr": self.step.learning_rate,
-            "elapsed": round(self._elapsed(), 3),
+            "elapsed": round(self._elapsed, 3),
         }
-        self.log.append(row)
+        with self.processes.together("wrote the log"):
+            if self.log is not None:
+                self.log.append(row)
         progress.epoch += 1
         progress.batch, progress.models, progress.loss_sum = 0, 0, 0.0
         best = loss < progress.best_loss
@@ -288,7 +356,7 @@ class _Run:
         total = "" if self.config.minutes is not None else f"/{self.config.epochs}"
         self.display.line(
             f"epoch {progress.epoch}{total}: training loss {row['train_loss']:.4f}, validation loss "
-            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {_clock(self._elapsed())}"
+            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {_clock(self._elapsed)}"
         )
 
     def _interrupt(self) -> None:
@@ -305,12 +373,9 @@ class _Run:
             return self._budget_used() >= 1.0 and self.progress.batch == 0 and self.progress.epoch > 0
         return self.progress.epoch >= self.config.epochs
 
-    def _elapsed(self) -> float:
-        return self._elapsed_before + time.monotonic() - self._started
-
     def _budget_used(self) -> float:
         """Share of the wall-clock budget that is gone; 0 without a budget."""
-        return 0.0 if self.config.minutes is None else self._elapsed() / (60.0 * self.config.minutes)
+        return 0.0 if self.config.minutes is None else self._elapsed / (60.0 * self.config.minutes)
 
     def _learning_rate(self) -> float:
         """Polynomial decay over the steps, or over the wall-clock budget."""
@@ -320,10 +385,30 @@ class _Run:
             behind = min(self.progress.step / (self.config.epochs * self.train_feed.batches), 1.0)
         return float(self.config.lr * (1.0 - behind) ** self.config.power)
 
+    def _restore_random_state(self, saved: dict[str, Any] | None) -> None:
+        """The states of a run that went on with as many processes; else of the seed, the step and the rank.
+
+        The first process of a new run goes on with what made the weights.
+        """
+        states = [] if saved is None else [saved["random"], *saved.get("random_of_others", [])]
+        if len(states) == self.processes.size:
+            checkpoint.restore_random_state(states[self.processes.rank], self.device)
+        elif states or not self.processes.first:
+            seed = derived_seed(self.config.seed, self.progress.step)
+            torch.manual_seed(derived_seed(seed, self.processes.rank))
+
     def _save(self, path: Path) -> None:
+        """Writes a checkpoint, which all processes come to."""
+        random = self.processes.gather(checkpoint.random_state(self.device))
+        with self.processes.together(f"wrote {path}"):
+            if self.processes.first:
+                self._write(path, random)
+        self._saved_at = time.monotonic()
+
+    def _write(self, path: Path, random: list[dict[str, Tensor]]) -> None:
         import seisfast
 
-        self.progress.elapsed = self._elapsed()
+        self.progress.elapsed = self._elapsed
         content: dict[str, Any] = {
             "seisfast": seisfast.__version__,
             "network": {"name": self.config.network, "options": self.config.network_options,
@@ -338,10 +423,11 @@ class _Run:
         if path.name == checkpoint.LAST:
             content["optimizer"] = self.step.optimizer_state()
             content["progress"] = asdict(self.progress)
-            content["random"] = checkpoint.random_state(self.device)
+            content["random"], *others = random
+            if others:
+                content["random_of_others"] = others
             content["train_models"] = self.train_feed.models
             content["train_repeats"] = self.train_feed.repeats
-            self._saved_at = time.monotonic()
         checkpoint.save(path, content)
 
 
@@ -352,7 +438,23 @@ def _network(config: TrainingConfig, feed: Feed) -> networks.Network:
         raise ValueError(f"network_options do not fit {config.network}: {error}") from None
 
 
-def _check_batches(network: networks.Network, feed: Feed) -> None:
+def _check_alike(config: TrainingConfig, feeds: tuple[Feed, ...]) -> None:
+    """Refuses processes that were not given the same.
+
+    Raises:
+        ValueError: naming what differs, with the first process's value and another one.
+    """
+    given = {**config.to_dict(), **{feed.role: {"models": feed.models, **feed.geometry} for feed in feeds}}
+    every = feeds[0].processes.gather(given)
+    for name, value in every[0].items():
+        for rank, other in enumerate(every):
+            if other[name] != value:
+                raise ValueError(
+                    f"{name} must be the same in all processes, got {value} with rank 0 and {other[name]} with {rank}"
+                )
+
+
+def _check_batches(network: networks.Network, feed: Feed, config: TrainingConfig) -> None:
     """Tries a batch of one model on a copy of the network without data.
 
     Raises:
@@ -361,6 +463,8 @@ def _check_batches(network: networks.Network, feed: Feed) -> None:
     if feed.smallest_batch > 1:
         return
     tried = copy.deepcopy(network).to("meta").train()
+    if config.frozen_norms:
+        norms.freeze(tried)
     for module in tried.modules():
         if hasattr(module, "fused"):
             setattr(module, "fused", False)  # noqa: B010 - without data only plain torch runs

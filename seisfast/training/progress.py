@@ -61,10 +61,14 @@ class StopSignals:
     """While entered, Ctrl-C and SIGTERM only set `stop`; a second Ctrl-C interrupts at once.
 
     So a batch is never left half done, and the run can be saved between two of them.
+
+    Args:
+        shown: False prints nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shown: bool = True) -> None:
         self.stop = False
+        self._shown = shown
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -81,7 +85,8 @@ class StopSignals:
         if self.stop:
             raise KeyboardInterrupt
         self.stop = True
-        print("\nstopping after this batch; press Ctrl-C again to stop at once", file=sys.stderr, flush=True)
+        if self._shown:
+            print("\nstopping after this batch; press Ctrl-C again to stop at once", file=sys.stderr, flush=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,8 +11,8 @@ from seisfast.training.config import TrainingConfig
 from seisfast.training.feed import Feed
 from seisfast.training.log import LOG_NAME
 
-# What a resumed run may change: none of these alters what the finished part of the run has computed.
-_CHANGEABLE = ("epochs", "minutes", "device", "graph", "checkpoint_minutes")
+# What a resumed run may change: its length, and how it runs on the machines that it finds.
+_CHANGEABLE = ("epochs", "minutes", "device", "graph", "checkpoint_minutes", "accumulate", "sync_norms")
 
 
 def saved_run(run: Path, resume: bool | Literal["auto"]) -> dict[str, Any] | None:

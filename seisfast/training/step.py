@@ -2,6 +2,9 @@
 
 On the CPU every step is checked before it changes a weight. On CUDA nothing inside a step waits for the device: loss
 and gradient norm are read one step late, while the device works on the next one.
+
+A batch can be divided among processes, and each process's share into parts that follow each other. The loss is then
+the mean of the parts' losses, weighted by their models, and the gradient that of this mean.
 """
 
 from __future__ import annotations
@@ -14,11 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from seisfast.data.parts import share
 from seisfast.losses import Loss
 from seisfast.networks import Network
 from seisfast.normalization import Normalization
+from seisfast.training import norms
+from seisfast.training.distributed import Processes, parallel
 
 WARM_UP = 3  # eager steps before the capture, so that every library has its buffers and choices
 
@@ -31,11 +37,12 @@ class NotFiniteError(ArithmeticError):
         value: NaN or infinity.
         number: of the batch, as the step was told.
         reason: what to look at.
+        here: whether it comes from this process's share of the batch; all processes raise the error.
     """
 
-    def __init__(self, what: str, value: float, number: int, reason: str) -> None:
+    def __init__(self, what: str, value: float, number: int, reason: str, here: bool = True) -> None:
         super().__init__(f"the {what} is {value} in batch {number}; {reason}")
-        self.what, self.value, self.number, self.reason = what, value, number, reason
+        self.what, self.value, self.number, self.reason, self.here = what, value, number, reason, here
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class StepResult:
 
     Attributes:
         number: of the batch, as the step was told.
-        models: in the batch.
+        models: in the batch, over all processes.
         loss: its loss.
     """
 
@@ -55,12 +62,13 @@ class StepResult:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A step that was launched but not read: `values` are its loss and gradient norm, on the host after `ready`.
+    """A step that was launched but not read: `values` are what `_update` returns, on the host after `ready`.
 
     The batch is kept so that it can be blamed, and so that its memory is not used again before the device has read it.
     """
 
     number: int
+    models: int
     records: Tensor
     velocity: Tensor
     values: Tensor
@@ -77,6 +85,9 @@ class _Graph:
     values: Tensor
 
 
+_Check = Callable[..., None]  # of "loss" or "gradient", its value, and this process's share where there are several
+
+
 class TrainingStep:
     """Updates a network's weights batch by batch.
 
@@ -87,9 +98,13 @@ class TrainingStep:
         clip: largest norm of the gradient, None for no limit.
         mixed: run the network under autocast to bfloat16.
         graph: on CUDA, capture the step of a batch of `batch_size` models after three eager ones, and replay it.
-            Batches of other sizes run eagerly. A step that cannot be captured stays eager, with one warning.
+            Batches of other sizes run eagerly. A step that cannot be captured stays eager, with one warning. Batches
+            that are divided, by `accumulate` or among processes, always run eagerly.
         batch_size: models in a full batch.
         late: read results one step late; None means on CUDA.
+        accumulate: parts that this process makes of a batch, or of its share, one after the other.
+        processes: among which every batch is divided; None means this one alone.
+        sync_norms: batch norms take the statistics of all processes' parts, on plain torch.
 
     Attributes:
         optimizer: fused Adam; on CUDA with the learning rate in a tensor on the device.
@@ -112,8 +127,20 @@ class TrainingStep:
         graph: bool = True,
         batch_size: int = 0,
         late: bool | None = None,
+        accumulate: int = 1,
+        processes: Processes | None = None,
+        sync_norms: bool = False,
     ) -> None:
         self.network, self.normalization, self.loss = network, normalization, loss
+        self.processes, self.accumulate = processes or Processes(), accumulate
+        self._divided = self.processes.size > 1 or accumulate > 1
+        self._trained: Any = network
+        self._norms: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if self.processes.size > 1:
+            if sync_norms:
+                norms.unfuse(network)
+                self._norms = norms.Synced(self.processes)
+            self._trained = parallel(network, self.processes)
         self.device = next(network.parameters()).device
         self.clip = math.inf if clip is None else clip
         self.mixed, self.batch_size = mixed, batch_size
@@ -125,7 +152,7 @@ class TrainingStep:
             self._side = torch.cuda.Stream(self.device)
         else:
             self.optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
-        self._graphs = graph and self.device.type == "cuda"
+        self._graphs = graph and self.device.type == "cuda" and not self._divided
         self._graph: _Graph | None = None
         self._warmed = 0
         self._pending: _Pending | None = None
@@ -137,21 +164,29 @@ class TrainingStep:
 
     def predict(self, records: Tensor) -> Tensor:
         """Maps in [0, 1], float32, `[batch, 1, nz, nx]`, from raw records `[batch, shots, time, receivers]`."""
+        return self._maps(self.network, records)
+
+    def _maps(self, network: nn.Module, records: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            output = self.network(self.normalization.encode_records(records))
+            output = network(self.normalization.encode_records(records))
         return self.normalization.output_to_unit(output.float())
 
     def objective(self, records: Tensor, velocity: Tensor) -> Tensor:
         """The loss, a scalar, of raw records and velocities in m/s."""
-        return self.loss(self.predict(records), self.normalization.unit_velocity(velocity))
+        with self._norms:
+            maps = self._maps(self._trained, records)
+        return self.loss(maps, self.normalization.unit_velocity(velocity))
 
-    def __call__(self, records: Tensor, velocity: Tensor, number: int = 0) -> list[StepResult]:
+    def __call__(
+        self, records: Tensor, velocity: Tensor, number: int = 0, models: int | None = None
+    ) -> list[StepResult]:
         """Makes one step.
 
         Args:
-            records: raw records `[batch, shots, time, receivers]`, on the network's device.
+            records: raw records `[batch, shots, time, receivers]`, on the network's device: this process's share.
             velocity: m/s, `[batch, 1, nz, nx]`, there too.
             number: of the batch, for results and errors.
+            models: in the batch, over all processes; None means those given.
 
         Returns:
             The results that are known now: this step's, or when they are read late the step's before, if any.
@@ -165,10 +200,11 @@ class TrainingStep:
             rate.fill_(self.learning_rate)
         else:
             self.optimizer.param_groups[0]["lr"] = self.learning_rate
+        models = len(records) if models is None else models
         if not self.late:
-            return [self._checked(records, velocity, number)]
-        values = self._launch(records, velocity)
-        before, self._pending = self._pending, self._fetch(values, records, velocity, number)
+            return [self._checked(records, velocity, number, models)]
+        values = self._launch(records, velocity, models)
+        before, self._pending = self._pending, self._fetch(values, records, velocity, number, models)
         return [] if before is None else [self._read(before)]
 
     def finish(self) -> list[StepResult]:
@@ -197,49 +233,80 @@ class TrainingStep:
             for name in ("exp_avg", "exp_avg_sq"):
                 moments[name] = torch.empty_like(parameter).copy_(moments[name])
 
-    def _checked(self, records: Tensor, velocity: Tensor, number: int) -> StepResult:
+    def _checked(self, records: Tensor, velocity: Tensor, number: int, models: int) -> StepResult:
         """A step that stops at the first number that is not finite."""
-        found = 0.0
+        found = own = 0.0
 
-        def check(what: str, value: Tensor) -> None:
-            nonlocal found
-            plain = float(value)
+        def check(what: str, *values: Tensor) -> None:
+            nonlocal found, own
+            plain = float(values[0])
+            if what == "loss":
+                found, own = plain, float(values[-1])
             if not math.isfinite(plain):
-                raise NotFiniteError(what, plain, number, _reason(records, velocity))
-            found = plain if what == "loss" else found
+                raise _not_finite(what, plain, own, number, records, velocity)
 
-        self._update(records, velocity, check)
-        return StepResult(number, len(records), found)
+        self._update(records, velocity, models, check)
+        return StepResult(number, models, found)
 
-    def _update(self, records: Tensor, velocity: Tensor, check: Callable[[str, Tensor], None] | None = None) -> Tensor:
-        """The step itself; returns loss and norm of the gradient, `[2]`, on the device."""
-        loss = self.objective(records, velocity)
-        if check is not None:
-            check("loss", loss.detach())
+    def _update(self, records: Tensor, velocity: Tensor, models: int, check: _Check | None = None) -> Tensor:
+        """The step itself; returns loss, norm of the gradient and this process's share of the loss, on the device."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, own = (self._divided_gradient if self._divided else self._gradient)(records, velocity, models, check)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         if check is not None:
             check("gradient", norm)
         self.optimizer.step()
-        return torch.stack([loss.detach(), norm])
+        return torch.stack([loss, norm, own])
 
-    def _launch(self, records: Tensor, velocity: Tensor) -> Tensor:
+    def _gradient(self, records: Tensor, velocity: Tensor, models: int, check: _Check | None) -> tuple[Tensor, Tensor]:
+        """The gradient of a batch that is not divided; returns its loss, twice."""
+        del models
+        loss = self.objective(records, velocity)
+        found = loss.detach()
+        if check is not None:
+            check("loss", found)
+        loss.backward()
+        return found, found
+
+    def _divided_gradient(
+        self, records: Tensor, velocity: Tensor, models: int, check: _Check | None
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient of the mean over the whole batch; returns the mean and this process's share of it.
+
+        Only the last part's backward pass exchanges gradients. The loss is exchanged before it, so that all processes
+        stop alike when it is not finite.
+        """
+        loss = own = torch.zeros((), device=self.device)
+        for part in range(self.accumulate):
+            places = share(range(len(records)), (part, self.accumulate))
+            last = part == self.accumulate - 1
+            with contextlib.nullcontext() if last or self.processes.size == 1 else self._trained.no_sync():
+                some = slice(places.start, places.stop)
+                weighted = self.objective(records[some], velocity[some]) * (len(places) / models)
+                own = own + weighted.detach()
+                if last:
+                    loss = self.processes.sum(own.clone())
+                    if check is not None:
+                        check("loss", loss, own)
+                (weighted * self.processes.size).backward()  # the exchange takes the mean
+        return loss, own
+
+    def _launch(self, records: Tensor, velocity: Tensor, models: int) -> Tensor:
         """A step by replay, or eagerly; a capture comes in between when its time has come."""
         if not self._graphs or len(records) != self.batch_size:
-            return self._update(records, velocity)
+            return self._update(records, velocity, models)
         if self._warmed < WARM_UP:
             self._warmed += 1
             here = torch.cuda.current_stream(self.device)
             self._side.wait_stream(here)
             with torch.cuda.stream(self._side):
-                values = self._update(records, velocity)
+                values = self._update(records, velocity, models)
             here.wait_stream(self._side)
             return values
         if self._graph is None:
             self._graph = self._capture(records, velocity)
         if self._graph is None:
-            return self._update(records, velocity)
+            return self._update(records, velocity, models)
         self._graph.records.copy_(records, non_blocking=True)
         self._graph.velocity.copy_(velocity, non_blocking=True)
         self._graph.graph.replay()
@@ -254,7 +321,7 @@ class TrainingStep:
                 graph = torch.cuda.CUDAGraph()
                 # Other threads may prepare batches meanwhile: only what this one does counts.
                 with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
-                    values = self._update(*inputs)
+                    values = self._update(*inputs, self.batch_size)
         except RuntimeError as error:
             self._graphs = False
             self.optimizer.zero_grad(set_to_none=True)
@@ -266,36 +333,36 @@ class TrainingStep:
             return None
         return _Graph(graph, *inputs, values)
 
-    def _fetch(self, values: Tensor, records: Tensor, velocity: Tensor, number: int) -> _Pending:
+    def _fetch(self, values: Tensor, records: Tensor, velocity: Tensor, number: int, models: int) -> _Pending:
         """Starts the copy of a step's values to the host, into one of two places that take turns."""
         if values.device.type != "cuda":
-            return _Pending(number, records, velocity, values, None)
+            return _Pending(number, models, records, velocity, values, None)
         if not self._places:
-            self._places = [torch.empty(2, pin_memory=True) for _ in range(2)]
+            self._places = [torch.empty(3, pin_memory=True) for _ in range(2)]
         self._places.reverse()
         self._places[0].copy_(values, non_blocking=True)
         ready = torch.cuda.Event()
         ready.record(torch.cuda.current_stream(self.device))
-        return _Pending(number, records, velocity, self._places[0], ready)
+        return _Pending(number, models, records, velocity, self._places[0], ready)
 
     @staticmethod
     def _read(pending: _Pending) -> StepResult:
         if pending.ready is not None:
             pending.ready.synchronize()
-        loss, norm = pending.values.tolist()
+        loss, norm, own = pending.values.tolist()
         for what, value in (("loss", loss), ("gradient", norm)):
             if not math.isfinite(value):
-                reason = _reason(pending.records, pending.velocity)
-                raise NotFiniteError(what, value, pending.number, reason)
-        return StepResult(pending.number, len(pending.records), loss)
+                raise _not_finite(what, value, own, pending.number, pending.records, pending.velocity)
+        return StepResult(pending.number, pending.models, loss)
 
 
-def _reason(records: Tensor, velocity: Tensor) -> str:
-    if not bool(torch.isfinite(records).all()):
-        return "its records hold NaN or infinity: check the data"
-    if not bool(torch.isfinite(velocity).all()):
-        return "its velocities hold NaN or infinity: check the data"
-    return "the data are finite, so training diverged: lower lr or clip"
+def _not_finite(what: str, value: float, own: float, number: int, records: Tensor, velocity: Tensor) -> NotFiniteError:
+    """The error of a batch with this process's share of the loss and of the data."""
+    for name, values in (("records", records), ("velocities", velocity)):
+        if not bool(torch.isfinite(values).all()):
+            return NotFiniteError(what, value, number, f"its {name} hold NaN or infinity: check the data")
+    reason = "the data are finite, so training diverged: lower lr or clip"
+    return NotFiniteError(what, value, number, reason, not math.isfinite(own))
 
 
 @contextlib.contextmanager
