@@ -147,7 +147,7 @@ def _salt(z: Tensor, x: Tensor, width: float, pick: Tensor) -> tuple[Tensor, Ten
     up, across = dz / height, dx / half
     ripple = wave(x * between(wavy, 1.5, 3.5) + phase) + 0.6 * wave(z * between(wavy, 1.5, 4.0) + 2.0 * phase)
     bound = 1.0 + 0.22 * ripple
-    near = torch.where(stem & (dz > 0.0), 0.35 * up, up)
+    near = torch.where(stem & (dz > 0.0), 0.15 * up, up)
     body = near * near + across * across * torch.where(stem & (dz > 0.0), 1.0 + 0.6 * up.clamp(0.0, 2.0), 1.0) < bound
     pull = between(drag, 0.03, 0.12) / (1.0 + 0.4 * (up * up + across * across))
     return body, pull

@@ -172,7 +172,7 @@ def _tongue(z: Tensor, x: Tensor, middle: Tensor, pick: Tensor) -> Tensor:
         column(value) for value in pick.unbind(1)
     )
     direction = 2.0 * (side < 0.5).to(z.dtype) - 1.0
-    rooted = (root < 0.5).to(z.dtype)
+    rooted = (root < 0.6).to(z.dtype)
     along = direction * (x - between(column(middle), 0.4, 0.6) * width) / between(half, 0.33, 0.41)
     full = (1.0 - along * along).clamp(min=0.0)
     axis = between(level, 0.43, 0.5) - 0.03 * rooted + between(bend, -0.02, 0.09) * along * along
@@ -184,7 +184,7 @@ def _tongue(z: Tensor, x: Tensor, middle: Tensor, pick: Tensor) -> Tensor:
     base = axis + between(under, 0.02, 0.06) * full
     body = (full > 0.0) & (z > axis - height.clamp(min=0.0)) & (z < base)
 
-    down = (z - axis) / between(deep, 0.2, 0.42)
+    down = (z - axis) / between(deep, 0.25, 0.43)
     stem = along + 0.55 + between(lean, 0.05, 0.5) * down
     thickness = between(stout, 0.2, 0.3)
     inside = stem * stem < thickness * thickness * (1.0 - down * down * down)
