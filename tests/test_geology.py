@@ -261,7 +261,7 @@ def test_build_takes_any_case() -> None:
 
 def test_names_are_those_of_the_families() -> None:
     openfwi = ("FlatVel", "CurveVel", "FlatFault", "CurveFault", "Style")
-    assert geology.NAMES == ("SeisInv", *openfwi, "Salt", "SeisInv2", "Crops")
+    assert list(geology.NAMES) == ["SeisInv", *openfwi, "Salt", "SeisInv2", "Crops"]
     needed = {"Crops": {"model": "large.npy"}}
     assert [geology.build(name, **needed.get(name, {})).name for name in geology.NAMES] == list(geology.NAMES)
     assert [f"{name}-{version}" for name in openfwi for version in "AB"] == list(geology.OPENFWI_NAMES)

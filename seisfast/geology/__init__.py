@@ -15,8 +15,7 @@ from seisfast.geology.style import Style
 from seisfast.geology.vel import CurveVel, FlatVel
 
 _CLASSES: dict[str, type[Geology]] = {
-    make.__name__: make
-    for make in (SeisInv, FlatVel, CurveVel, FlatFault, CurveFault, Style, Salt, SeisInv2, Crops)
+    make.__name__: make for make in (SeisInv, FlatVel, CurveVel, FlatFault, CurveFault, Style, Salt, SeisInv2, Crops)
 }
 
 NAMES = tuple(_CLASSES)

@@ -94,11 +94,9 @@ def smoothed(maps: Tensor, reach: int, times: int) -> Tensor:
 
     Args:
         maps: `[models, nz, nx]`.
-        reach: Cells on either side; 0 changes nothing.
+        reach: Cells on either side.
         times: Number of passes.
     """
-    if reach == 0:
-        return maps
     share = float(np.float32(1.0 / (2 * reach + 1)))
     for axis in [1, 2] * times:
         first, *others = _neighbours(maps, reach, axis)

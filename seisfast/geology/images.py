@@ -21,7 +21,7 @@ class ImageFolder:
     Args:
         path: The folder; files below it are not looked for.
         shape: (nz, nx) of the models; larger images are averaged over whole blocks of pixels as long as they keep
-            two pixels a cell.
+            a pixel for every cell.
 
     Attributes:
         files: Paths of the images.
@@ -85,8 +85,8 @@ def _read(file: Path) -> np.ndarray:
 
 
 def _reduced(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Means over square blocks, as large as leave two pixels for every cell of the model."""
-    block = max(1, min(image.shape[0] // (2 * shape[0]), image.shape[1] // (2 * shape[1])))
+    """Means over square blocks, as large as leave a pixel for every cell of the model."""
+    block = max(1, min(image.shape[0] // shape[0], image.shape[1] // shape[1]))
     rows, columns = (size // block for size in image.shape)
     blocks = image[: rows * block, : columns * block].reshape(rows, block, columns, block)
     total = blocks.sum((1, 3), dtype=np.int64)

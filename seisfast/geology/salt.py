@@ -11,7 +11,7 @@ from torch import Tensor
 from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, stacked, wave
 from seisfast.geology.fields import centres, column
 
-VERSIONS = ("seg", "simulated")
+KINDS = ("seg", "simulated")
 
 HORIZONS = 7
 """Thin reflectors of a "seg" model above its flat basement."""
@@ -57,7 +57,7 @@ class Salt(Geology):
     Attributes:
         shape: (nz, nx) cells.
         velocity: (slowest, fastest) in m/s; the fastest is that of the salt.
-        version: "seg" or "simulated".
+        kind: "seg" or "simulated".
         bodies: Numbers of salt bodies, 0 or 1, which the models take in equal parts.
 
     Source: Yang and Ma, "Deep-learning inversion: A next-generation seismic velocity model building method",
@@ -67,18 +67,18 @@ class Salt(Geology):
 
     shape: tuple[int, int] = (201, 301)
     velocity: tuple[float, float] = (1500.0, 4482.0)
-    version: str = "seg"
+    kind: str = "seg"
     bodies: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
-        """Check the version, the numbers of bodies and that the layers fit into the velocity range."""
+        """Check the kind, the numbers of bodies and that the layers fit into the velocity range."""
         super().__post_init__()
-        if self.version not in VERSIONS:
-            raise ValueError(f"version must be one of {', '.join(VERSIONS)}, got {self.version!r}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         object.__setattr__(self, "bodies", choices("bodies", self.bodies, lowest=0))
         if max(self.bodies) > 1:
             raise ValueError(f"bodies must be 0 or 1, got {max(self.bodies)}")
-        if self.version == "simulated":
+        if self.kind == "simulated":
             growth(self._sediments, max(LAYERS), CONTRAST)
 
     @property
@@ -87,13 +87,13 @@ class Salt(Geology):
         return low, low + SEDIMENTS * (high - low)
 
     def _draws(self) -> list[int]:
-        if self.version == "seg":
+        if self.kind == "seg":
             return [1, 8, HORIZONS, 3 * FAULTS, 14]
         return [max(LAYERS), max(LAYERS), 3 * (max(LAYERS) - 1), 12]
 
     def _make(self, index: Tensor, *uniform: Tensor) -> Tensor:
         z, x = centres(self.shape, index.device)
-        if self.version == "seg":
+        if self.kind == "seg":
             middle = uniform[0][:, 0]
             lowest = 0.5 * chosen(self.bodies, index).to(z.dtype) - 0.3
             models = _arched(z, x, self.velocity, middle, lowest, *uniform[1:4])
