@@ -82,7 +82,7 @@ class Crops(Geology):
             raise ValueError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and fields as plain values, with the digest of the file as it is now.
+        """Name and fields as plain values, with the digest of the file when it was first read.
 
         Raises:
             FileNotFoundError: When the file does not exist.

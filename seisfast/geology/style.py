@@ -80,7 +80,7 @@ class Style(Geology):
             object.__setattr__(self, "images", check_path("images", self.images))
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and fields as plain values, with the digest of the folder as it is now.
+        """Name and fields as plain values, with the digest of the folder when it was first looked at.
 
         Raises:
             FileNotFoundError: When the folder does not exist.
