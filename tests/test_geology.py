@@ -260,9 +260,11 @@ def test_build_takes_any_case() -> None:
 
 
 def test_names_are_those_of_the_families() -> None:
-    assert geology.NAMES == ("SeisInv", "FlatVel", "CurveVel", "FlatFault", "CurveFault")
-    assert [geology.build(name).name for name in geology.NAMES] == list(geology.NAMES)
-    assert len(geology.OPENFWI_NAMES) == 8
+    openfwi = ("FlatVel", "CurveVel", "FlatFault", "CurveFault", "Style")
+    assert list(geology.NAMES) == ["SeisInv", *openfwi, "Salt", "SeisInv2", "Crops"]
+    needed = {"Crops": {"model": "large.npy"}}
+    assert [geology.build(name, **needed.get(name, {})).name for name in geology.NAMES] == list(geology.NAMES)
+    assert [f"{name}-{version}" for name in openfwi for version in "AB"] == list(geology.OPENFWI_NAMES)
 
 
 def test_build_takes_the_names_of_openfwi() -> None:
@@ -322,7 +324,7 @@ def test_split(count: int, sizes: tuple[int, int, int]) -> None:
         (
             lambda: geology.build("Marmousi"),
             ValueError,
-            "name must be one of SeisInv, .*, CurveFault-B, got 'Marmousi'",
+            "name must be one of SeisInv, .*, Style-B, got 'Marmousi'",
         ),
         (lambda: geology.build("SeisInv-A"), ValueError, "name must be one of"),
         (lambda: geology.build("FlatVel-C"), ValueError, "name must be one of"),

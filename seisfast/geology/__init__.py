@@ -6,13 +6,17 @@ import dataclasses
 from typing import Any
 
 from seisfast.geology.base import VERSIONS, Geology
+from seisfast.geology.crops import Crops
 from seisfast.geology.faults import CurveFault, FlatFault
 from seisfast.geology.layers import SeisInv
+from seisfast.geology.realistic import SeisInv2
+from seisfast.geology.salt import Salt
+from seisfast.geology.style import Style
 from seisfast.geology.vel import CurveVel, FlatVel
 
 _CLASSES: dict[str, type[Geology]] = {
-    make.__name__: make for make in (SeisInv, FlatVel, CurveVel, FlatFault, CurveFault)
-}  # fmt: skip
+    make.__name__: make for make in (SeisInv, FlatVel, CurveVel, FlatFault, CurveFault, Style, Salt, SeisInv2, Crops)
+}
 
 NAMES = tuple(_CLASSES)
 """Names of the families, which `build` knows."""
@@ -71,12 +75,16 @@ def split(count: int) -> tuple[range, range, range]:
 __all__ = [
     "NAMES",
     "OPENFWI_NAMES",
+    "Crops",
     "CurveFault",
     "CurveVel",
     "FlatFault",
     "FlatVel",
     "Geology",
+    "Salt",
     "SeisInv",
+    "SeisInv2",
+    "Style",
     "build",
     "split",
 ]
