@@ -1,4 +1,4 @@
-"""Arrays from and to .npy files."""
+"""Arrays from and to .npy files, and the parts of a data set."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from seisfast.training.checkpoint import replace_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+PARTS = ("train", "validation", "test")
 
 
 def load_array(option: str, path: str) -> Tensor:
@@ -102,6 +104,18 @@ def pick(option: str, values: Tensor, index: int, dims: int) -> Tensor:
     if not 0 <= index < len(values):
         raise ValueError(f"--index must lie between 0 and {len(values) - 1} for {option}, got {index}")
     return values[index]
+
+
+def split_range(folder: str, split: str) -> range:
+    """The models of a part of a data set: test, validation, train or all.
+
+    Raises:
+        FileNotFoundError, ValueError: no data set there, or one too small for parts.
+    """
+    from seisfast import data, geology
+
+    count = len(data.StoredDataset(folder))
+    return range(count) if split == "all" else dict(zip(PARTS, geology.split(count), strict=True))[split]
 
 
 def draw_without_window() -> None:
