@@ -58,6 +58,9 @@ def draw(options: Namespace) -> Figure:
 def _check(options: Namespace) -> None:
     """Whether the options fit each other, before anything is measured."""
     data = options.data or []
+    for path in data:
+        if data.count(path) > 1:
+            raise ValueError(f"--data names {path} twice")
     sets = len(data) + (options.velocity is not None) + (options.geology is not None)
     if sets == 0:
         raise ValueError(
@@ -112,13 +115,7 @@ def _in_metres(found: Statistics, options: Namespace) -> Statistics:
 def _unique(sets: list[tuple[str, str, Statistics]]) -> dict[str, Statistics]:
     """Statistics by short name, or by long name where two sets have the same short one."""
     names = [short for short, _, _ in sets]
-    named: dict[str, Statistics] = {}
-    for short, long, found in sets:
-        name = short if names.count(short) == 1 else long
-        if name in named:
-            raise ValueError(f"{name} is named twice")
-        named[name] = found
-    return named
+    return {short if names.count(short) == 1 else long: found for short, long, found in sets}
 
 
 def _is_saved(path: str) -> bool:
