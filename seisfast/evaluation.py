@@ -17,9 +17,9 @@ from torch import Tensor
 from seisfast import metrics
 from seisfast.data import StoredDataset
 from seisfast.data.checks import check_finite
+from seisfast.files import replace_file
 from seisfast.prediction import Predictor, load
 from seisfast.survey import Survey
-from seisfast.training.checkpoint import replace_file
 
 Pairs = StoredDataset | Sequence[tuple[Tensor, Tensor]]
 

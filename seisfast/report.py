@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from seisfast.evaluation import COLUMNS, MEAN_MODEL, PROFILE, Evaluation, format_metric
-from seisfast.training.checkpoint import replace_file
+from seisfast.files import replace_file
 from seisfast.training.config import to_yaml
 from seisfast.training.log import LOG_NAME
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -257,18 +257,36 @@ class Survey:
             TypeError: a shot that is no integer.
             ValueError: a shot that is not there, or whose receivers are all masked.
         """
-        k = item("shot", shot, self.shots)
-        alone = slice(k, k + 1)
-        mask = None if self.receiver_mask is None else self.receiver_mask[alone]
+        return self.subset([item("shot", shot, self.shots)])
+
+    def subset(self, shots: Sequence[int]) -> Survey:
+        """The survey of some shots, in the order given, as `shot` makes that of one.
+
+        Args:
+            shots: which ones, from 0.
+
+        Raises:
+            TypeError: a shot that is no integer.
+            ValueError: no shot, one that is not there, or shots whose receivers are all masked.
+        """
+        chosen = [item("shots", shot, self.shots) for shot in shots]
+        if not chosen:
+            raise ValueError("shots must name at least one shot, got none")
+        neighbours = chosen == list(range(chosen[0], chosen[-1] + 1))
+        part = slice(chosen[0], chosen[-1] + 1) if neighbours else chosen  # a slice sees later changes of the arrays
+        mask = None if self.receiver_mask is None else self.receiver_mask[part]
         if mask is not None and not mask.any():
-            raise ValueError(f"shot must be one with a receiver that takes part, got {k}, where receiver_mask has none")
+            named = f"shot must be one with a receiver that takes part, got {chosen[0]}, where"
+            if len(chosen) > 1:
+                named = f"shots must be some with a receiver that takes part, got {chosen}, where"
+            raise ValueError(f"{named} receiver_mask has none")
         dims = self.wavelet.dim()
         return self._replaced(
-            sources=self.sources[alone],
-            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[alone],
-            wavelet=self.wavelet if dims == 1 else self.wavelet[alone] if dims < 4 else self.wavelet[:, alone],
-            source_kind=_kind_of(self.source_kind, k),
-            receiver_kind=_kind_of(self.receiver_kind, k),
+            sources=self.sources[part],
+            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[part],
+            wavelet=self.wavelet if dims == 1 else self.wavelet[part] if dims < 4 else self.wavelet[:, part],
+            source_kind=_kinds_of(self.source_kind, chosen),
+            receiver_kind=_kinds_of(self.receiver_kind, chosen),
             receiver_mask=mask,
         )
 
@@ -508,11 +526,10 @@ def _peak_frequency(wavelet: Tensor, dt: float) -> float:
     return float(torch.fft.rfft(flat, n=length).abs().mean(0).argmax()) / (length * dt)
 
 
-def _kind_of(kind: str | list[Any], shot: int) -> str | list[Any]:
-    """The kinds of one shot: those of every shot where they are not given by shot."""
+def _kinds_of(kind: str | list[Any], shots: list[int]) -> str | list[Any]:
+    """The kinds of some shots: those of every shot where they are not given by shot."""
     by_shot = not isinstance(kind, str) and not isinstance(kind[0], str)
-    found: str | list[Any] = kind[shot] if by_shot else kind
-    return found
+    return [kind[shot] for shot in shots] if by_shot else kind
 
 
 def _rebuilt(description: dict[str, Any], tensors: dict[str, tuple[torch.dtype, bool]]) -> Survey:

@@ -34,7 +34,11 @@ SURVEY = small_survey()
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of a dataset but the lock."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.suffix != ".lock" and path.name != ".lock"
+    }
 
 
 def write_stored(folder: Path) -> Path:

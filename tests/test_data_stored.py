@@ -248,7 +248,7 @@ def test_a_generator_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_dataset(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"holds no dataset: expected dataset\.json, or pairs like data1\.npy"):
+    with pytest.raises(FileNotFoundError, match=r"holds no dataset: expected dataset\.json, pairs like data1\.npy"):
         StoredDataset(tmp_path)
     with pytest.raises(FileNotFoundError, match="folder does not exist"):
         StoredDataset(tmp_path / "nowhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ import torch
 from small_data import GEOLOGY, SHAPE, SURVEY, contents, small_survey, write_stored
 
 from seisfast.boundaries import CPML
-from seisfast.data import StoredDataset, write
+from seisfast.data import StoredDataset, verify, write
 from seisfast.geology import CurveFault, SeisInv
 from seisfast.propagator import simulate
 from seisfast.survey import Survey
@@ -39,9 +40,12 @@ def copy_of(stored: Path, folder: Path) -> Path:
     return Path(shutil.copytree(stored, folder / "copy"))
 
 
-def edit_manifest(folder: Path, **changes: object) -> None:
+def forget(folder: Path, *shards: int) -> None:
+    """Let dataset.json not know that these shards are finished."""
     content = json.loads((folder / "dataset.json").read_text())
-    (folder / "dataset.json").write_text(json.dumps({**content, **changes}))
+    for number in shards:
+        content["shards"][number]["files"] = []
+    (folder / "dataset.json").write_text(json.dumps(content))
 
 
 def test_files_have_openfwis_layout_and_the_records_of_the_models(stored: Path) -> None:
@@ -74,7 +78,11 @@ def test_manifest_tells_how_it_was_made(stored: Path) -> None:
     assert content["complete"] is True
     assert content["settings"]["seed"] == 4
     assert Survey.from_dict(content["settings"]["survey"]) == SURVEY
-    assert [file["models"] for file in content["files"]] == [10, 10, 5]
+    assert [shard["models"] for shard in content["shards"]] == [10, 10, 5]
+    for shard in content["shards"]:
+        for file in shard["files"]:
+            written = (stored / file["path"]).read_bytes()
+            assert (file["bytes"], file["sha256"]) == (len(written), hashlib.sha256(written).hexdigest())
     assert content["record_shape"] == [2, 40, 8]
 
 
@@ -109,12 +117,13 @@ def start_writing(folder: Path, count: int, before: str = "") -> subprocess.Pope
 
 
 def models_written(folder: Path) -> int:
-    """Models that dataset.json vouches for."""
+    """Models in finished files, and whole ones in partial files."""
     try:
-        content = json.loads((folder / "dataset.json").read_text())
+        shards = json.loads((folder / "dataset.json").read_text())["shards"]
     except FileNotFoundError:
         return 0
-    return sum(file["models"] for file in content["files"][: content["current"]]) + content["current_models"]
+    partial = sum((path.stat().st_size - 128) // (20 * 24 * 4) for path in folder.glob("model*.partial"))
+    return sum(shard["models"] for shard in shards if shard["files"]) + max(0, partial)
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -130,7 +139,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
         assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
         done.append(models_written(folder))
     assert 20 <= done[0] < done[1] < count
-    with pytest.raises(ValueError, match=r"killed is not complete: \d of 8 pairs of files"):
+    with pytest.raises(ValueError, match=r"killed is not complete: \d of 8 shards"):
         StoredDataset(folder)
     finished = (folder / "data1.npy").stat().st_mtime_ns
     write(GEOLOGY, SURVEY, folder, count, per_file=50, batch=7, progress=False)
@@ -139,14 +148,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert contents(folder) == contents(tmp_path / "whole")
 
 
-def interrupted(stored: Path, folder: Path, models: int) -> Path:
-    """A copy of the dataset as a kill leaves it that had `models` of the second pair counted."""
+def interrupted(stored: Path, folder: Path) -> Path:
+    """A copy of the dataset as a kill leaves it just before it gives the second pair of files its names."""
     target = copy_of(stored, folder)
     for name in ("data3.npy", "model3.npy"):
         (target / name).unlink()
     for name in ("data2.npy", "model2.npy"):
         (target / name).rename(target / f"{name}.partial")
-    edit_manifest(target, complete=False, current=1, current_models=models)
+    forget(target, 1, 2)
     return target
 
 
@@ -154,20 +163,20 @@ def resume(folder: Path) -> None:
     write(GEOLOGY, SURVEY, folder, 25, seed=4, per_file=10, batch=4, progress=False)
 
 
-@pytest.mark.parametrize("counted", [0, 6, 10])
-def test_what_was_not_counted_is_written_again(stored: Path, tmp_path: Path, counted: int) -> None:
-    folder = interrupted(stored, tmp_path, counted)
-    stride = 2 * 40 * 8 * 4
-    with (folder / "data2.npy.partial").open("r+b") as file:
-        file.seek(128 + counted * stride)
-        file.write(b"\x07" * ((10 - counted) * stride))
+@pytest.mark.parametrize("safe", [0, 6, 10])
+def test_what_did_not_reach_the_disk_is_written_again(stored: Path, tmp_path: Path, safe: int) -> None:
+    folder = interrupted(stored, tmp_path)
+    for name, stride in (("data2.npy.partial", 2 * 40 * 8 * 4), ("model2.npy.partial", 20 * 24 * 4)):
+        with (folder / name).open("r+b") as file:
+            file.seek(128 + safe * stride)
+            file.write(bytes((10 - safe) * stride))
     resume(folder)
     assert contents(folder) == contents(stored)
 
 
 @pytest.mark.parametrize("size", [0, 50, 128, 128 + 3000, 128 + 5 * 20 * 24 * 4 + 1])
 def test_a_partial_file_cut_short_costs_only_what_is_lost(stored: Path, tmp_path: Path, size: int) -> None:
-    folder = interrupted(stored, tmp_path, 9)
+    folder = interrupted(stored, tmp_path)
     os.truncate(folder / "model2.npy.partial", size)
     resume(folder)
     assert contents(folder) == contents(stored)
@@ -175,7 +184,7 @@ def test_a_partial_file_cut_short_costs_only_what_is_lost(stored: Path, tmp_path
 
 @pytest.mark.parametrize("renamed", [("model2.npy",), ("model2.npy", "data2.npy")])
 def test_a_kill_between_the_two_renamings(stored: Path, tmp_path: Path, renamed: tuple[str, ...]) -> None:
-    folder = interrupted(stored, tmp_path, 10)
+    folder = interrupted(stored, tmp_path)
     for name in renamed:
         (folder / f"{name}.partial").rename(folder / name)
     before = {path.stat().st_ino for path in folder.glob("data2.npy*")}
@@ -188,18 +197,48 @@ def test_a_kill_between_the_two_renamings(stored: Path, tmp_path: Path, renamed:
 def test_a_deleted_file_is_made_again(stored: Path, tmp_path: Path, name: str) -> None:
     folder = copy_of(stored, tmp_path)
     (folder / name).unlink()
-    resume(folder)
-    assert contents(folder) == contents(stored)
-
-
-def test_a_damaged_file_is_named_on_resume(stored: Path, tmp_path: Path) -> None:
-    folder = interrupted(stored, tmp_path, 3)
-    os.truncate(folder / "data1.npy", 1000)
-    with pytest.raises(ValueError, match=r"data1\.npy is damaged: 10 models make 25728 bytes, found 1000"):
+    with pytest.warns(UserWarning, match=f"{name} is missing: its models are simulated again"):
         resume(folder)
-    (folder / "data1.npy").unlink()
+    assert contents(folder) == contents(stored)
+
+
+def test_a_truncated_file_is_told_and_made_again(stored: Path, tmp_path: Path) -> None:
+    folder = copy_of(stored, tmp_path)
+    os.truncate(folder / "data1.npy", 1000)
+    untouched = (folder / "data2.npy").stat().st_ino
+    with pytest.warns(UserWarning, match=r"data1\.npy has 1,000 bytes instead of 25,728: its models are simulated"):
+        resume(folder)
+    assert contents(folder) == contents(stored)
+    assert (folder / "data2.npy").stat().st_ino == untouched
+
+
+def flip_a_bit(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(5000)
+        byte = file.read(1)[0]
+        file.seek(5000)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_a_changed_bit_is_found_by_verify_and_made_again(stored: Path, tmp_path: Path) -> None:
+    folder = copy_of(stored, tmp_path)
+    assert verify(folder, progress=False) == []
+    flip_a_bit(folder / "data2.npy")
+    assert verify(folder, progress=False) == [f"{folder / 'data2.npy'} has another content than was written"]
+    with pytest.raises(ValueError, match="copy is not complete: 2 of 3 shards"):
+        StoredDataset(folder)
     resume(folder)
     assert contents(folder) == contents(stored)
+    assert verify(folder, progress=False) == []
+
+
+def test_verify_tells_what_is_missing(stored: Path, tmp_path: Path) -> None:
+    folder = interrupted(stored, tmp_path)
+    (folder / "model1.npy").unlink()
+    told = [f"{folder / 'model1.npy'} is missing", f"{folder} is not complete: 2 of 3 shards are not written yet"]
+    assert verify(folder, progress=False) == told
+    with pytest.raises(FileNotFoundError, match=r"holds no dataset\.json"):
+        verify(tmp_path, progress=False)
 
 
 def test_a_full_disk_keeps_what_is_written(tmp_path: Path) -> None:
@@ -209,7 +248,7 @@ def test_a_full_disk_keeps_what_is_written(tmp_path: Path) -> None:
     process = start_writing(folder, 60, before=full)
     _, stderr = process.communicate()
     assert process.returncode == 1
-    assert "OSError: [Errno 27] no room left on the disk: 30 of 60 models are written and kept" in stderr
+    assert "OSError: [Errno 27] no room left on the disk: 0 of 60 models are finished, what the unfinished" in stderr
     assert models_written(folder) == 30
     write(GEOLOGY, SURVEY, folder, 60, per_file=50, progress=False)
     write(GEOLOGY, SURVEY, tmp_path / "whole", 60, per_file=50, progress=False)
@@ -329,3 +368,46 @@ def test_bad_arguments(tmp_path: Path, make: Callable[[Path], object], error: ty
     with pytest.raises(error, match=message):
         make(folder)
     assert not folder.exists(), "nothing is begun"
+
+
+# half precision
+
+
+def relative_error(stored: torch.Tensor, true: torch.Tensor) -> float:
+    """The largest relative L2 error of a record."""
+    off = (stored.double() - true.double()).flatten(1).norm(dim=1)
+    return float((off / true.double().flatten(1).norm(dim=1)).max())
+
+
+def test_half_precision_states_its_error(tmp_path: Path) -> None:
+    loud = small_survey(wavelet=1e3 * SURVEY.wavelet)
+    write(GEOLOGY, loud, tmp_path, 12, per_file=5, batch=3, dtype="float16", progress=False)
+    assert np.load(tmp_path / "data2.npy").dtype == np.float16
+    dataset = StoredDataset(tmp_path)
+    records, velocity = dataset.read(range(12))
+    assert torch.equal(velocity[:, 0], GEOLOGY(range(12)))
+    error = relative_error(records, simulate(velocity[:, 0], loud))
+    assert dataset.error is not None
+    assert 1e-4 < error <= dataset.error < 5e-4
+
+
+def test_an_interrupted_half_precision_set_states_the_same_error(tmp_path: Path) -> None:
+    loud = small_survey(wavelet=1e3 * SURVEY.wavelet)
+
+    def fill(folder: Path) -> Path:
+        return write(GEOLOGY, loud, folder, 10, per_file=5, batch=2, dtype="float16", progress=False)
+
+    whole, broken = fill(tmp_path / "whole"), fill(tmp_path / "broken")
+    for name in ("data1.npy", "model1.npy"):
+        (broken / name).rename(broken / f"{name}.partial")
+    os.truncate(broken / "model1.npy.partial", 128 + 3 * 20 * 24 * 4)
+    forget(broken, 0)
+    fill(broken)
+    assert contents(broken) == contents(whole)
+
+
+@pytest.mark.parametrize(("factor", "message"), [(1e8, "float16 ends at 65504"), (1e-6, "float16 may be wrong by")])
+def test_records_that_float16_cannot_hold_are_refused(tmp_path: Path, factor: float, message: str) -> None:
+    survey = small_survey(wavelet=factor * SURVEY.wavelet)
+    with pytest.raises(ValueError, match=f"dtype must be float32, or the layout zarr, which scales: .*{message}"):
+        write(GEOLOGY, survey, tmp_path, 4, dtype="float16", progress=False)

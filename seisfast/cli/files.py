@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seisfast.training.checkpoint import replace_file
+from seisfast.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

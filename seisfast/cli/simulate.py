@@ -14,12 +14,13 @@ from seisfast.cli.files import check_output, load_array, load_models, save_array
 from seisfast.cli.geologies import add_geology_arguments, make_geology
 from seisfast.cli.parser import needed
 from seisfast.cli.surveys import SUBSTEPS, add_survey_arguments, make_survey, simulation_device, steps_per_sample
+from seisfast.data.writer import PER_FILE
 
 DESCRIPTION = (
-    "Simulate acoustic records. With --geology: makes random velocity models and their records, in "
-    "OpenFWI's layout, into a folder that 'seisfast train --data' reads; a stopped simulation goes on when "
-    "the same command is given again. With --velocity: simulates the models of one .npy file, and with "
-    "--compare prints how far the result is from other records."
+    "Simulate acoustic records. With --geology: makes random velocity models and their records, in OpenFWI's layout or "
+    "as a Zarr group, into a folder that 'seisfast train --data' reads; a stopped simulation goes on when the same "
+    "command is given again, --check verifies it, --dry-run says what it will take. With --velocity: simulates the "
+    "models of one .npy file, and with --compare prints how far the result is from other records."
 )
 
 
@@ -34,7 +35,34 @@ def add_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("data set size")
     group.add_argument("--count", type=int, default=1200, help="number of models")
     group.add_argument("--seed", type=int, default=0, help="another seed gives other models")
-    group.add_argument("--per_file", type=int, default=500, help="models in one pair of files")
+    group.add_argument(
+        "--per_file",
+        type=int | None,
+        default=None,
+        help=f"models in one shard; when left out {PER_FILE['npy']}, in Zarr {PER_FILE['zarr']}",
+    )
+    group.add_argument(
+        "--layout",
+        type=Literal["npy", "zarr"],
+        default="npy",
+        help="npy: OpenFWI's pairs of files; zarr: a Zarr 3 group, sharded and compressed",
+    )
+    group.add_argument("--half", action="store_true", help="records in half precision; the error is printed")
+    group.add_argument("--batch", type=int, default=20, help="models simulated at a time")
+    group.add_argument(
+        "--scheduler",
+        type=str | None,
+        default=None,
+        help="Dask cluster whose workers simulate: local, local:4, tcp://host:8786 or the path of a scheduler file",
+    )
+    group.add_argument(
+        "--dry_run", "--dry-run", action="store_true", help="only print how many bytes and how long it would take"
+    )
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="only compare the files in --output with what was written",
+    )
     one = parser.add_argument_group("one file (--velocity)")
     one.add_argument(
         "--velocity", type=str | None, default=None, help=".npy file of models in m/s, [nz, nx] or a batch"
@@ -46,13 +74,29 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    """Simulates what the options ask for."""
+    """Simulates what the options ask for, or checks what is there."""
+    if options.check:
+        _check(options)
+        return
     if (options.geology is None) == (options.velocity is None):
         raise ValueError("give either --geology (makes a data set) or --velocity (simulates one file)")
     if options.velocity is None:
         _data_set(options)
     else:
         _one_file(options)
+
+
+def _check(options: Namespace) -> None:
+    from seisfast import data
+
+    folder = needed("--output", options.output, "the folder of the data set to check")
+    wrong = data.verify(folder)
+    if wrong:
+        raise ValueError(
+            f"{'; '.join(wrong[:5])}{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}. The command that made "
+            f"{folder}, given again, makes what is missing or changed, and nothing else"
+        )
+    print(f"{folder}: all files are as they were written")
 
 
 def _data_set(options: Namespace) -> None:
@@ -68,16 +112,38 @@ def _data_set(options: Namespace) -> None:
         )
     geology = make_geology(options)
     survey = make_survey(options, geology.shape)
-    folder = data.write(
-        geology,
-        survey,
-        output,
-        options.count,
-        seed=options.seed,
-        device=simulation_device(options.device),
-        per_file=options.per_file,
-    )
+    on_workers = options.scheduler is not None and options.device == "auto"
+    settings: dict[str, Any] = {
+        "seed": options.seed,
+        "per_file": options.per_file,
+        "batch": options.batch,
+        "layout": options.layout,
+        "dtype": "float16" if options.half else "float32",
+        "device": "auto" if on_workers else simulation_device(options.device),
+    }
+    if options.dry_run:
+        print(_told(data.estimate(geology, survey, output, options.count, **settings), output, options))
+        return
+    folder = data.write(geology, survey, output, options.count, scheduler=options.scheduler, **settings)
     print(f"{folder}: {options.count} models of {geology.name} with records of {survey}")
+    error = data.StoredDataset(folder).error
+    if error is not None:
+        print(f"half precision: relative L2 error of a record at most {error:.2g}")
+
+
+def _told(found: Any, output: str, options: Namespace) -> str:  # noqa: ANN401 - a data.Estimate
+    """What a dry run prints."""
+    from seisfast.data.estimate import size, spent
+
+    compressed = ", compressed like the models of the probe" if options.layout == "zarr" else ""
+    workers = "" if options.scheduler is None else ", divided by the number of workers"
+    lines = [
+        f"{output}: {found.count} models in {found.shards} shards, {found.ready} of them ready",
+        f"{size(found.bytes)} in all, {size(found.bytes / found.count)} per model{compressed}; {size(found.free)} free",
+        f"{spent(found.seconds)} for the rest at {found.rate:.3g} models/s on {found.device}{workers}, and the disk's "
+        "time",
+    ]
+    return "\n".join(lines)
 
 
 def _one_file(options: Namespace) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from seisfast.data.estimate import Estimate, estimate
 from seisfast.data.simulated import SimulatedDataset
 from seisfast.data.stored import StoredDataset, batches
-from seisfast.data.writer import write
+from seisfast.data.writer import verify, write
 
-__all__ = ["SimulatedDataset", "StoredDataset", "batches", "write"]
+__all__ = ["Estimate", "SimulatedDataset", "StoredDataset", "batches", "estimate", "verify", "write"]

@@ -4,24 +4,56 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from seisfast.files import replace_file
 from seisfast.geology import Geology
 from seisfast.survey import Survey
 
 NAME = "dataset.json"
-FORMAT = "seisfast dataset 1"
+FORMAT = "seisfast dataset 2"
+
+Layout = Literal["npy", "zarr"]
+Precision = Literal["float32", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A finished file: where it is in the folder, its size and its digest.
+
+    Attributes:
+        path: Below the folder, with slashes.
+        bytes: Size.
+        sha256: Digest of the content, as `sha256sum` prints it.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One pair of files: records `[models, shots, time, receivers]` and velocities `[models, 1, nz, nx]`."""
+    """So many neighbouring models, and the files that hold them.
 
-    data: str
-    model: str
+    Attributes:
+        models: How many.
+        files: Once they are complete; none before.
+        error: Largest relative L2 error that half precision makes in one of the records; None in full precision.
+        damaged: `verify` found the files changed: they are made again.
+    """
+
     models: int
+    files: tuple[File, ...] = ()
+    error: float | None = None
+    damaged: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the files are complete, as far as is known."""
+        return bool(self.files) and not self.damaged
 
 
 @dataclasses.dataclass
@@ -29,13 +61,10 @@ class Manifest:
     """The content of dataset.json.
 
     Attributes:
-        settings: geology, survey, seed, count and per_file as plain values.
+        settings: geology, survey, seed, count, per_file, layout and dtype as plain values.
         record_shape: (shots, time, receivers).
         model_shape: (1, nz, nx).
-        shards: All pairs of files, in order.
-        current: Number of the pair being written.
-        current_models: Models of that pair that are safe on the disk.
-        complete: Whether all pairs are written.
+        shards: All of them, in order.
         version: The seisfast that wrote it.
     """
 
@@ -43,14 +72,13 @@ class Manifest:
     record_shape: tuple[int, int, int]
     model_shape: tuple[int, int, int]
     shards: list[Shard]
-    current: int = 0
-    current_models: int = 0
-    complete: bool = False
     version: str = ""
 
     @classmethod
-    def plan(cls, geology: Geology, survey: Survey, count: int, seed: int, per_file: int) -> Manifest:
-        """The manifest of a dataset that is not begun; its files are numbered from 1, as OpenFWI's are."""
+    def plan(
+        cls, geology: Geology, survey: Survey, count: int, *, seed: int, per_file: int, layout: Layout, dtype: Precision
+    ) -> Manifest:
+        """The manifest of a dataset that is not begun."""
         import seisfast
 
         settings = {
@@ -59,16 +87,14 @@ class Manifest:
             "seed": seed,
             "count": count,
             "per_file": per_file,
+            "layout": layout,
+            "dtype": dtype,
         }
-        shards = [
-            Shard(f"data{number}.npy", f"model{number}.npy", min(per_file, count - start))
-            for number, start in enumerate(range(0, count, per_file), start=1)
-        ]
         return cls(
             settings=json.loads(json.dumps(settings)),
             record_shape=(survey.shots, survey.nt, survey.receivers_per_shot),
             model_shape=(1, *geology.shape),
-            shards=shards,
+            shards=[Shard(min(per_file, count - start)) for start in range(0, count, per_file)],
             version=seisfast.__version__,
         )
 
@@ -84,26 +110,56 @@ class Manifest:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
                 raise ValueError(f'format must be "{FORMAT}"')
-            content.pop("units")
-            content["shards"] = [Shard(**shard) for shard in content.pop("files")]
+            for told in ("units", "complete"):
+                content.pop(told)
+            content["shards"] = [
+                Shard(**{**shard, "files": tuple(File(**file) for file in shard["files"])})
+                for shard in content["shards"]
+            ]
             content["record_shape"] = tuple(content["record_shape"])
             content["model_shape"] = tuple(content["model_shape"])
             return cls(**content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is not the description of a seisfast dataset: {error}") from error
 
+    @property
+    def complete(self) -> bool:
+        """Whether all shards are ready."""
+        return all(shard.ready for shard in self.shards)
+
+    @property
+    def error(self) -> float | None:
+        """Largest relative L2 error of a record by half precision, as far as it is written."""
+        return max((shard.error for shard in self.shards if shard.error is not None), default=None)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all finished files."""
+        return sum(file.bytes for shard in self.shards for file in shard.files)
+
+    def models(self, number: int) -> range:
+        """Numbers of the models of a shard."""
+        first = sum(shard.models for shard in self.shards[:number])
+        return range(first, first + self.shards[number].models)
+
+    def bytes_of(self, models: int) -> int:
+        """Size of so many models without headers or compression."""
+        record, model = math.prod(self.record_shape), math.prod(self.model_shape)
+        return models * (record * (2 if self.settings["dtype"] == "float16" else 4) + 4 * model)
+
     def save(self, folder: Path) -> None:
         """Replace dataset.json in one step, so that a kill leaves the old one or the new one."""
-        content = {"format": FORMAT, **dataclasses.asdict(self)}
-        content["files"] = content.pop("shards")
-        content["units"] = {"data": "pressure as seisfast.simulate returns it", "model": "m/s"}
-        partial = folder / f"{NAME}.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, folder / NAME)
-        sync_folder(folder)
+        content = {
+            "format": FORMAT,
+            "version": self.version,
+            "complete": self.complete,
+            "units": {"records": "pressure as seisfast.simulate returns it", "velocity": "m/s"},
+            "settings": self.settings,
+            "record_shape": self.record_shape,
+            "model_shape": self.model_shape,
+            "shards": [dataclasses.asdict(shard) for shard in self.shards],
+        }
+        replace_file(folder / NAME, json.dumps(content, indent=1).encode())
 
     def check_same(self, asked: Manifest, folder: Path) -> None:
         """Refuse to go on with other settings than those of the folder.
@@ -117,15 +173,6 @@ class Manifest:
                 f"{folder} holds a dataset with other settings: {'; '.join(found)}. "
                 "Give the same settings to go on with it, or another folder"
             )
-
-
-def sync_folder(folder: Path) -> None:
-    """Put new names of a folder on the disk (a file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _differences(name: str, stored: Any, asked: Any) -> list[str]:  # noqa: ANN401 - JSON values

@@ -1,26 +1,33 @@
-"""A dataset simulated once to disk in OpenFWI's layout, which survives a kill at any moment."""
+"""A dataset simulated once to disk, by this process or by many, which survives a kill at any moment."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
-import io
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
 import torch
 
+from seisfast.cluster import worker_device
 from seisfast.data.checks import check_count, check_pair
-from seisfast.data.manifest import NAME, Manifest, Shard, sync_folder
+from seisfast.data.manifest import NAME, Layout, Manifest, Precision, Shard
 from seisfast.data.progress import model_bar
+from seisfast.data.shards import WRITERS, Simulation, changed, make_shard
 from seisfast.geology import Geology
 from seisfast.geology.base import check_seed
-from seisfast.propagator import simulate
 from seisfast.survey import Survey
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PER_FILE = {"npy": 500, "zarr": 100}
+"""Models in a shard: OpenFWI's 500, and what is still held in memory while it is compressed."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -32,19 +39,25 @@ def write(
     count: int,
     *,
     seed: int = 0,
-    per_file: int = 500,
+    per_file: int | None = None,
     batch: int = 20,
+    layout: Layout = "npy",
+    dtype: Precision = "float32",
     device: str | torch.device = "cpu",
+    scheduler: str | Client | None = None,
     progress: bool = True,
 ) -> Path:
     """Simulate the first `count` models of a seed and store them.
 
-    The folder gets `data{k}.npy` (records, float32 `[n, shots, time, receivers]`), `model{k}.npy` (velocities
-    in m/s, float32 `[n, 1, nz, nx]`), k = 1, 2, ..., and dataset.json (settings, files, progress). A file
-    under its final name is complete. What is unfinished is named `.partial`; after every batch it is on the
-    disk and counted in dataset.json. After a kill or a full disk the same call goes on behind the last
-    counted batch, and the files become the same bytes as without the interruption. When all is there the call
-    returns at once.
+    With the layout "npy", OpenFWI's, the folder gets `data{k}.npy` (records, `[n, shots, time, receivers]`) and
+    `model{k}.npy` (velocities in m/s, float32 `[n, 1, nz, nx]`), k = 1, 2, ... With "zarr" it becomes a Zarr 3 group of
+    the arrays `records` and `velocity`, sharded and compressed (zstd), each model a chunk of its own. dataset.json
+    holds the settings, and of every finished file its size and SHA-256.
+
+    A file under its final name is complete. After a kill or a full disk the same call goes on: behind the last batch
+    that is on the disk ("npy"), or with the shard that was not complete ("zarr"); the files become the same bytes as
+    without the interruption. Finished files that are missing or have another size are made again, with a warning. When
+    all is there the call returns at once.
 
     Args:
         geology: Generator of the velocity models.
@@ -52,156 +65,141 @@ def write(
         folder: Made when it is absent; must be empty or hold this dataset.
         count: Number of models.
         seed: Seed of the geology.
-        per_file: Models in a file (OpenFWI has 500).
-        batch: Models simulated at a time; a kill loses at most one batch. Not a setting: it may change on
-            resume.
-        device: Where to simulate.
+        per_file: Models in a shard; 500 ("npy", as OpenFWI) or 100 ("zarr") when None.
+        batch: Models simulated at a time. Not a setting: it may change on resume.
+        layout: "npy" or "zarr" (needs `seisfast[io]`).
+        dtype: Of the records: "float32", or "float16", which is half the size and less exact; dataset.json states the
+            largest relative L2 error. With "zarr" every record is scaled by a power of two first.
+        device: Where to simulate; "auto": on a GPU where there is one, each worker of a cluster for itself.
+        scheduler: Dask cluster whose workers write the shards (needs `seisfast[dask]`): a `distributed.Client`, the
+            address of a scheduler, the path of its file, or "local" or "local:4" for processes on this machine.
+            They must see `folder` under the same path. None: this process does.
         progress: Show a progress bar on a terminal.
 
     Returns:
         The folder.
 
     Raises:
+        ImportError: When the layout or the scheduler needs a package that is not installed.
         TypeError: When an argument has the wrong type.
         ValueError: When survey and geology do not fit, the folder holds something else or was begun with
-            other settings, or a stored file is damaged; the file or setting is named.
+            other settings, or records do not fit float16; the setting is named.
         OSError: When the disk has no room, before work with the bytes needed, or in the middle; then all
-            counted models are kept.
+            finished models are kept.
         BlockingIOError: When another process is writing to the folder.
     """
-    check_pair(geology, survey)
-    count, per_file, batch = (
-        check_count(name, value) for name, value in (("count", count), ("per_file", per_file), ("batch", batch))
+    plan, origin = planned(
+        geology, survey, count, seed=seed, per_file=per_file, batch=batch, layout=layout, dtype=dtype, device=device
     )
-    plan = Manifest.plan(geology, survey, count, check_seed(seed), per_file)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with _only_writer(target):
         manifest = _stored_or(plan, target)
-        pairs = [_Pair(target, manifest, number) for number in range(len(plan.shards))]
-        ready = sum(pair.done for pair in pairs)
-        if ready == count and manifest.complete:
+        _drop_changed(manifest, target)
+        if manifest.complete:
             return target
-        _check_room(target, sum(pair.missing_bytes for pair in pairs))
-        with _told_when_full(target, pairs), model_bar("simulate", count, ready, shown=progress) as advance:
-            manifest.complete = False
-            manifest.save(target)
-            for pair in pairs:
-                pair.write(geology, survey, batch, device, advance)
-            manifest.current, manifest.current_models, manifest.complete = 0, 0, True
-            manifest.save(target)
+        writer = WRITERS[layout]
+        ready = sum(shard.models for shard in manifest.shards if shard.ready)
+        _check_room(target, manifest, count - ready)
+        manifest.save(target)
+        writer.prepare(target, manifest)
+        with _told_when_full(target, manifest), model_bar("simulate", count, ready, shown=progress) as advance:
+            for number, shard in _made(target, manifest, origin, scheduler, advance):
+                manifest.shards[number] = shard
+                manifest.save(target)
     return target
 
 
-class _File:
-    """One .npy file that grows model by model under a `.partial` name."""
-
-    def __init__(self, path: Path, models: int, shape: tuple[int, ...]) -> None:
-        self.path = path
-        self.partial = path.with_name(f"{path.name}.partial")
-        self.models = models
-        self.stride = 4 * int(np.prod(shape))
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, {"descr": "<f4", "fortran_order": False, "shape": (models, *shape)}
+def planned(
+    geology: Geology,
+    survey: Survey,
+    count: int,
+    *,
+    seed: int,
+    per_file: int | None,
+    batch: int,
+    layout: Layout,
+    dtype: Precision,
+    device: str | torch.device,
+) -> tuple[Manifest, Simulation]:
+    """What `write` is to do, checked; its arguments, its errors."""
+    check_pair(geology, survey)
+    for name, value, allowed in (("layout", layout, get_args(Layout)), ("dtype", dtype, get_args(Precision))):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    count, per_file, batch = (
+        check_count(name, value)
+        for name, value in (
+            ("count", count),
+            ("per_file", PER_FILE[layout] if per_file is None else per_file),
+            ("batch", batch),
         )
-        self.header = header.getvalue()
-
-    def whole_models(self) -> int:
-        """Models in the finished file, or whole ones in the partial file.
-
-        Raises:
-            ValueError: When the finished file has another size or header than it must have.
-        """
-        if self.path.exists():
-            size, expected = self.path.stat().st_size, len(self.header) + self.models * self.stride
-            with self.path.open("rb") as file:
-                begins = file.read(len(self.header))
-            if size != expected or begins != self.header:
-                raise ValueError(
-                    f"{self.path} is damaged: {self.models} models make {expected} bytes, found {size} or "
-                    "another header. Delete the file and run the same command again to redo its models"
-                )
-            return self.models
-        if not self.partial.exists():
-            return 0
-        return min(self.models, max(0, self.partial.stat().st_size - len(self.header)) // self.stride)
-
-    def open(self, done: int) -> IO[bytes]:
-        """The partial file, cut behind `done` models."""
-        file = self.partial.open("r+b" if done else "wb", buffering=0)
-        if not done:
-            _append(file, self.header)
-        file.truncate(len(self.header) + done * self.stride)
-        file.seek(0, os.SEEK_END)
-        return file
+    )
+    manifest = Manifest.plan(
+        geology, survey, count, seed=check_seed(seed), per_file=per_file, layout=layout, dtype=dtype
+    )
+    place = "auto" if device == "auto" else str(torch.device(device))
+    return manifest, Simulation(geology, survey, seed, place, batch)
 
 
-class _Pair:
-    """A data file and its model file."""
+def verify(folder: str | os.PathLike[str], *, progress: bool = True) -> list[str]:
+    """Read all files of a stored dataset and compare them with the digests in dataset.json.
 
-    def __init__(self, folder: Path, manifest: Manifest, number: int) -> None:
-        shard: Shard = manifest.shards[number]
-        self.folder, self.manifest, self.number = folder, manifest, number
-        self.first = sum(earlier.models for earlier in manifest.shards[:number])
-        self.models = shard.models
-        self.data = _File(folder / shard.data, shard.models, manifest.record_shape)
-        self.model = _File(folder / shard.model, shard.models, manifest.model_shape)
-        self.done = self._safe_models()
+    Shards with files that are missing or changed are marked there, so that the call (or command) that wrote the dataset
+    makes them again, and `StoredDataset` refuses the folder until then.
 
-    def _safe_models(self) -> int:
-        """Models that need no work: all of two finished files, the counted ones of partial files."""
-        found = min(self.data.whole_models(), self.model.whole_models())
-        if self.data.path.exists() and self.model.path.exists():
-            return found
-        counted = self.manifest.current_models if self.manifest.current == self.number else 0
-        safe = min(found, counted)
-        if safe < self.models and (self.data.path.exists() or self.model.path.exists()):
-            return 0
-        return safe
+    Args:
+        folder: Of the dataset.
+        progress: Show a progress bar on a terminal.
 
-    @property
-    def missing_bytes(self) -> int:
-        return (self.models - self.done) * (self.data.stride + self.model.stride)
+    Returns:
+        A line for each file that is not as it was written, and one for shards that were never finished; none when all
+        is well.
 
-    def write(
-        self,
-        geology: Geology,
-        survey: Survey,
-        batch: int,
-        device: str | torch.device,
-        advance: Callable[[int], object],
-    ) -> None:
-        if self.done < self.models:
-            with self.data.open(self.done) as data, self.model.open(self.done) as model:
-                self._count(self.done)
-                while self.done < self.models:
-                    stop = min(self.done + batch, self.models)
-                    velocity = geology(range(self.first + self.done, self.first + stop), self.manifest.settings["seed"])
-                    with torch.no_grad():
-                        records = simulate(velocity.to(device), survey).to("cpu", torch.float32)
-                    _append(data, records.contiguous().numpy().data)
-                    _append(model, velocity.numpy().data)
-                    os.fsync(data.fileno())
-                    os.fsync(model.fileno())
-                    self._count(stop)
-                    advance(stop - self.done)
-                    self.done = stop
-        for file in (self.model, self.data):
-            if file.partial.exists():
-                os.replace(file.partial, file.path)
-        sync_folder(self.folder)
-
-    def _count(self, models: int) -> None:
-        self.manifest.current, self.manifest.current_models = self.number, models
-        self.manifest.save(self.folder)
+    Raises:
+        FileNotFoundError: When the folder holds no dataset.json.
+        ValueError: When dataset.json is damaged.
+        BlockingIOError: When another process is writing to the folder.
+    """
+    target = Path(folder)
+    if not (target / NAME).is_file():
+        raise FileNotFoundError(f"{target} holds no {NAME}, so nothing says what its files must be")
+    with _only_writer(target):
+        manifest = Manifest.read(target)
+        found = []
+        count = sum(shard.models for shard in manifest.shards)
+        with model_bar("check", count, shown=progress) as advance:
+            for number, shard in enumerate(manifest.shards):
+                wrong = changed(target, shard, contents=True)
+                if wrong:
+                    manifest.shards[number] = dataclasses.replace(shard, damaged=True)
+                    found += wrong
+                advance(shard.models)
+        if found:
+            manifest.save(target)
+        missing = sum(not shard.files for shard in manifest.shards)
+        if missing:
+            found.append(f"{target} is not complete: {missing} of {len(manifest.shards)} shards are not written yet")
+    return found
 
 
-def _append(file: IO[bytes], content: Any) -> None:  # noqa: ANN401 - anything with a buffer
-    """Write all bytes; an unbuffered file may take fewer at a time."""
-    left = memoryview(content).cast("B")
-    while left:
-        left = left[file.write(left) :]
+def _made(
+    folder: Path,
+    manifest: Manifest,
+    origin: Simulation,
+    scheduler: str | Client | None,
+    advance: Callable[[int], object],
+) -> Iterator[tuple[int, Shard]]:
+    """The shards that are missing, as they become ready."""
+    missing = [number for number, shard in enumerate(manifest.shards) if not shard.ready]
+    if scheduler is not None:
+        from seisfast.data.cluster import made_by_workers
+
+        yield from made_by_workers(folder, manifest, missing, origin, scheduler, advance)
+        return
+    here = dataclasses.replace(origin, device=str(worker_device(origin.device)))
+    for number in missing:
+        yield number, make_shard(folder, manifest, number, here, advance)
 
 
 def _stored_or(plan: Manifest, folder: Path) -> Manifest:
@@ -210,36 +208,55 @@ def _stored_or(plan: Manifest, folder: Path) -> Manifest:
         manifest = Manifest.read(folder)
         manifest.check_same(plan, folder)
         return manifest
-    foreign = sorted(path.name for path in folder.iterdir() if path.suffix == ".npy")
+    foreign = sorted(path.name for path in folder.iterdir() if path.suffix == ".npy" or path.name == "zarr.json")
     if foreign:
         raise ValueError(f"folder must be empty or hold a {NAME}, got {foreign[0]} without one in {folder}")
     return plan
 
 
-def _check_room(folder: Path, needed: int) -> None:
+def _drop_changed(manifest: Manifest, folder: Path) -> None:
+    """Forget shards whose files are not what was written, and delete these files, so that they are made again."""
+    writer = WRITERS[manifest.settings["layout"]]
+    for number, shard in enumerate(manifest.shards):
+        wrong = changed(folder, shard, contents=False)
+        if wrong or shard.damaged:
+            for line in wrong:
+                warnings.warn(f"{line}: its models are simulated again", stacklevel=3)
+            writer(folder, manifest, number).remove()  # first: files without an entry are taken for whole
+            manifest.shards[number] = Shard(shard.models)
+            manifest.save(folder)
+
+
+def _check_room(folder: Path, manifest: Manifest, models: int) -> None:
     free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"too little room on the disk: {needed:,} bytes ({needed / 1e9:.3g} GB) needed, "
-            f"{free:,} bytes ({free / 1e9:.3g} GB) free",
-            str(folder),
-        )
+    needed = manifest.bytes_of(models) - _partial_bytes(folder)
+    if needed <= free:
+        return
+    figures = f"{needed:,} bytes ({needed / 1e9:.3g} GB) needed, {free:,} bytes ({free / 1e9:.3g} GB) free"
+    if manifest.settings["layout"] == "zarr":
+        warnings.warn(f"there may be too little room on the disk: {figures}, before compression", stacklevel=3)
+        return
+    raise OSError(errno.ENOSPC, f"too little room on the disk: {figures}", str(folder))
+
+
+def _partial_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.npy.partial"))
 
 
 @contextlib.contextmanager
-def _told_when_full(folder: Path, pairs: list[_Pair]) -> Iterator[None]:
+def _told_when_full(folder: Path, manifest: Manifest) -> Iterator[None]:
     """Say what is kept when the disk (or a quota) is full."""
     try:
         yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        kept, count = sum(pair.done for pair in pairs), sum(pair.models for pair in pairs)
+        kept = sum(shard.models for shard in manifest.shards if shard.ready)
+        count = sum(shard.models for shard in manifest.shards)
         raise OSError(
             error.errno,
-            f"no room left on the disk: {kept} of {count} models are written and kept; "
-            "make room and run the same command again to go on",
+            f"no room left on the disk: {kept} of {count} models are finished, what the unfinished files hold is kept, "
+            "too; make room and run the same command again to go on",
             str(folder),
         ) from error
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from seisfast.files import replace_file
 
 BEST, LAST = "best.pt", "last.pt"
 FORMAT = 1
@@ -51,24 +52,6 @@ def load(path: str | PathLike[str]) -> dict[str, Any]:
     if content["format"] > FORMAT:
         raise ValueError(f"{file} was written by seisfast {content['seisfast']}, which is newer than this one")
     return content
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes beside the file, flushes to disk and renames: atomic on every POSIX file system."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

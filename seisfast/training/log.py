@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from seisfast.training.checkpoint import replace_file
+from seisfast.files import replace_file
 
 LOG_NAME = "log.jsonl"
 

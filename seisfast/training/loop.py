@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seisfast import losses, networks
+from seisfast.files import replace_file
 from seisfast.normalization import Normalization
 from seisfast.training import checkpoint
 from seisfast.training.config import TrainingConfig, resolve_device, to_yaml
@@ -124,7 +125,7 @@ def fit(
         feeds[1].check_finite(verbose)
         run.mkdir(parents=True, exist_ok=True)
         text = to_yaml({**(settings or {}), **config.to_dict()})
-        checkpoint.replace_file(run / "config.yaml", text.encode())
+        replace_file(run / "config.yaml", text.encode())
         network.to(device)
         step = TrainingStep(
             network,

@@ -1,0 +1,123 @@
+"""How many bytes a dataset will take and how long its simulation, measured on a few of its models."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seisfast.cluster import worker_device
+from seisfast.data.manifest import NAME, Manifest
+from seisfast.data.shards import WRITERS, Simulation, stored_arrays
+from seisfast.data.writer import planned
+from seisfast.data.zarr_files import ZarrShard
+from seisfast.geology import Geology
+from seisfast.survey import Survey
+
+SECONDS = 1.0
+"""The models of a probe are simulated again until they have taken so long."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What `write` would do.
+
+    Attributes:
+        count: Models of the dataset.
+        ready: Models that are in the folder already.
+        shards: Shards of the dataset.
+        bytes: Size of the whole dataset; compressed records as large as those of the probe.
+        free: Free bytes on the disk of the folder.
+        rate: Models per second of one process, storing them not included.
+        seconds: What the models that are missing take at this rate.
+        device: Where the probe ran.
+    """
+
+    count: int
+    ready: int
+    shards: int
+    bytes: int
+    free: int
+    rate: float
+    seconds: float
+    device: str
+
+
+def estimate(
+    geology: Geology,
+    survey: Survey,
+    folder: str | os.PathLike[str],
+    count: int,
+    *,
+    probe: int = 8,
+    **options: Any,  # noqa: ANN401
+) -> Estimate:
+    """What `seisfast.data.write` would do; nothing is written.
+
+    Args:
+        geology: As `write` takes it, like the next three.
+        survey: Acquisition.
+        folder: Need not exist.
+        count: Number of models.
+        probe: Models that are simulated, several times if that is quick.
+        **options: Those of `write`; a scheduler is none of this function's business.
+
+    Raises:
+        TypeError, ValueError: As `write`.
+    """
+    defaults = {"seed": 0, "per_file": None, "batch": 20, "layout": "npy", "dtype": "float32", "device": "cpu"}
+    plan, origin = planned(geology, survey, count, **{**defaults, **options})
+    target = Path(folder)
+    manifest = plan
+    if (target / NAME).exists():
+        manifest = Manifest.read(target)
+        manifest.check_same(plan, target)
+    ready = sum(shard.models for shard in manifest.shards if shard.ready)
+    existing = next(place for place in (target, *target.resolve().parents) if place.exists())
+    device = worker_device(origin.device)
+    rate, size = _measured(plan, dataclasses.replace(origin, device=str(device)), range(min(probe, count)))
+    return Estimate(
+        count, ready, len(plan.shards), round(size * count), shutil.disk_usage(existing).free, rate,
+        (count - ready) / rate, str(device),
+    )  # fmt: skip
+
+
+def _measured(plan: Manifest, origin: Simulation, models: range) -> tuple[float, float]:
+    """Models per second, and bytes per model as they will be stored."""
+    parts = list(origin.batches(models))  # also warms up
+    start, done = time.perf_counter(), 0
+    while done == 0 or time.perf_counter() - start < SECONDS:
+        for _, velocity in origin.batches(models):
+            done += len(velocity)
+    rate = done / (time.perf_counter() - start)
+    if not issubclass(WRITERS[plan.settings["layout"]], ZarrShard):
+        return rate, plan.bytes_of(1)
+    stored = [stored_arrays(*part, plan.settings, models.start) for part in parts]
+    few = Manifest.plan(
+        origin.geology, origin.survey, len(models),
+        **{**{name: plan.settings[name] for name in ("seed", "layout", "dtype")}, "per_file": len(models)},
+    )  # fmt: skip
+    arrays = [np.concatenate(part) for part in zip(*stored, strict=True)]
+    return rate, ZarrShard.encoded_bytes(few, *arrays) / len(models)
+
+
+def spent(seconds: float) -> str:
+    """A duration as one says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def size(count: float) -> str:
+    """A number of bytes as one says it."""
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"

@@ -1,0 +1,168 @@
+"""The unit of work of a stored dataset: one shard, simulated and put on the disk by one process, whoever runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seisfast.data import half
+from seisfast.data.manifest import Manifest, Shard
+from seisfast.data.npy_files import NpyShard, described
+from seisfast.data.zarr_files import ZarrShard
+from seisfast.geology import Geology
+from seisfast.propagator import simulate
+from seisfast.survey import Survey
+
+WRITERS: dict[str, type[NpyShard] | type[ZarrShard]] = {"npy": NpyShard, "zarr": ZarrShard}
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulation:
+    """Where the models of a dataset come from.
+
+    Attributes:
+        geology: Generator of the velocity models.
+        survey: Acquisition.
+        seed: Seed of the geology.
+        device: Where to simulate, as `torch.device` takes it, or "auto".
+        batch: Models simulated at a time.
+    """
+
+    geology: Geology
+    survey: Survey
+    seed: int
+    device: str
+    batch: int
+
+    def velocity(self, models: range) -> npt.NDArray[np.float32]:
+        """Velocities `[models, 1, nz, nx]`."""
+        return self.geology(models, self.seed)[:, None].numpy()
+
+    def batches(self, models: range) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        """Records `[batch, shots, time, receivers]` and velocities `[batch, 1, nz, nx]`, in order."""
+        for start in range(models.start, models.stop, self.batch):
+            velocity = self.geology(
+                range(start, min(start + self.batch, models.stop)), self.seed, device=torch.device(self.device)
+            )
+            with torch.no_grad():
+                records = simulate(velocity, self.survey)
+            yield records.to("cpu", torch.float32).contiguous().numpy(), velocity.cpu()[:, None].numpy()
+
+
+def make_shard(
+    folder: Path, manifest: Manifest, number: int, origin: Simulation, advance: Callable[[int], object] = int
+) -> Shard:
+    """Bring a shard on the disk; what is there and right stays.
+
+    Args:
+        folder: Of the dataset.
+        manifest: Of the dataset.
+        number: Of the shard.
+        origin: Where its models come from.
+        advance: Is told of every model that is safe on the disk, those found there too.
+
+    Returns:
+        The description for dataset.json.
+
+    Raises:
+        OSError: The disk is full; what is complete is kept.
+        ValueError: Half precision cannot hold the records.
+    """
+    models = manifest.models(number)
+    shard = WRITERS[manifest.settings["layout"]](folder, manifest, number)
+    with _alone(folder / f".shard{number + 1}.lock"):
+        done = shard.safe_models(lambda part: origin.velocity(models[part.start : part.stop]))
+        advance(done)
+        if not shard.complete:
+            shard.open(done)
+            try:
+                with contextlib.closing(origin.batches(models[done:])) as batches:  # type: ignore[type-var]
+                    for records, velocity in batches:
+                        shard.append(*stored_arrays(records, velocity, manifest.settings, models[done]))
+                        done += len(velocity)
+                        advance(len(velocity))
+            except BaseException:
+                shard.close()
+                raise
+        files = shard.finish()
+        error = half.error_bound(shard.stored_records()) if manifest.settings["dtype"] == "float16" else None
+    return Shard(len(models), files, error)
+
+
+def changed(folder: Path, shard: Shard, *, contents: bool) -> list[str]:
+    """What is wrong with the files of a shard that is ready: a line for each that is missing or changed.
+
+    Args:
+        folder: Of the dataset.
+        shard: Its description.
+        contents: Compare digests, which reads everything; else only sizes.
+    """
+    wrong = []
+    for file in shard.files:
+        path = folder / file.path
+        if not path.exists():
+            wrong.append(f"{path} is missing")
+        elif path.stat().st_size != file.bytes:
+            wrong.append(f"{path} has {path.stat().st_size:,} bytes instead of {file.bytes:,}")
+        elif contents and described(path, folder).sha256 != file.sha256:
+            wrong.append(f"{path} has another content than was written")
+    return wrong
+
+
+def stored_arrays(
+    records: npt.NDArray[np.float32], velocity: npt.NDArray[np.float32], settings: dict[str, Any], first: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Records as they are stored, velocities, and the scale of each record.
+
+    Raises:
+        ValueError: Half precision cannot hold the records of these models, of which `first` is the first.
+    """
+    scale = np.ones(len(records), np.float32)
+    if settings["dtype"] == "float32":
+        return records, velocity, scale
+    if settings["layout"] == "zarr":
+        scale = half.powers(records)
+    stored = half.halved(records * scale[:, None, None, None])
+    peak = float(np.abs(records).max())
+    last = first + len(records) - 1
+    if not np.isfinite(stored).all():
+        raise ValueError(
+            f"dtype must be float32, or the layout zarr, which scales: float16 ends at {half.LARGEST:g}, "
+            f"and the records of the models {first} to {last} reach {peak:g}"
+        )
+    if half.error_bound(stored) > half.WORST:
+        raise ValueError(
+            f"dtype must be float32, or the layout zarr, which scales: the records of the models {first} to {last} "
+            f"reach only {peak:g}, where float16 may be wrong by more than {half.WORST:g} of them"
+        )
+    return stored, velocity, scale
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the next one waits, and finds what the first has written.
+
+    A worker that was thought dead may still be writing when another is sent to do its work. The system drops the lock
+    however a process ends.
+    """
+    import fcntl
+
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            # Some network file systems have no locks; there files still get their names only when they are complete.
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+        yield
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
