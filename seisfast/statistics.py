@@ -16,8 +16,8 @@ from torch import Tensor
 from seisfast.arguments import positive, real, spacings, whole
 from seisfast.data.progress import model_bar
 from seisfast.data.sources import Models, Source, source_of
+from seisfast.files import replace_file
 from seisfast.metrics import interfaces
-from seisfast.training.checkpoint import replace_file
 
 FORMAT = "seisfast statistics 1"
 STEP = 20.0  # m/s: above the 4 to 9 m/s per cell of the SEG salt models' sediment, below CurveFault's contrasts
