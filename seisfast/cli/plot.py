@@ -255,7 +255,7 @@ def _features(options: Namespace) -> Figure:
     _check_features(options)
     predictor = prediction.load(options.checkpoint, device=options.device)
     sensitivity.network_with_maps(predictor)
-    result = sensitivity.measure(predictor, _feature_records(options), batch_size=options.batch_size)
+    result = sensitivity.measure(predictor, _feature_records(options), batch_size=options.batch_size, progress=True)
     print(result.table())
     return plot.features(result, **given(options, "cmap", "title"))
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seisfast import losses, networks
+from seisfast.data.progress import clock
 from seisfast.files import replace_file
 from seisfast.normalization import Normalization
 from seisfast.training import checkpoint
@@ -242,7 +243,8 @@ class _Run:
         count = 0
         low, high = self.normalization.velocity_range
         with torch.inference_mode():
-            for records, velocity in self.validation_feed.epoch(0, 0):
+            for number, (records, velocity) in enumerate(self.validation_feed.epoch(0, 0), 1):
+                self.display.validating(number, self.validation_feed.batches)
                 prediction = self.step.predict(records)
                 target = self.normalization.unit_velocity(velocity)
                 loss_sum += float(self.step.loss(prediction, target)) * len(records)
@@ -283,7 +285,7 @@ class _Run:
         total = "" if self.config.minutes is not None else f"/{self.config.epochs}"
         self.display.line(
             f"epoch {progress.epoch}{total}: training loss {row['train_loss']:.4f}, validation loss "
-            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {_clock(self._elapsed())}"
+            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {clock(self._elapsed())}"
         )
 
     def _interrupt(self) -> None:
@@ -365,8 +367,3 @@ def _check_batches(network: networks.Network, feed: Feed) -> None:
     except ValueError as error:
         what = "batch_size 1" if feed.batch_size == 1 else "a train set of 1 model"
         raise ValueError(f"batch_size and train must give batches of at least 2 models, got {what}: {error}") from None
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
