@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seisfast.files import replace_file
+from seisfast.files import replace_file, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +54,22 @@ def save_array(path: str, values: Tensor) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_file(file, buffer.getvalue())
     return file
+
+
+@contextlib.contextmanager
+def growing_array(path: str, shape: Sequence[int], dtype: torch.dtype) -> Iterator[Callable[[Tensor], object]]:
+    """What appends tensors, in C order, to a .npy file of this shape; the file has its name when all are written.
+
+    Raises:
+        ValueError: a name that does not end in .npy.
+    """
+    file = check_output(path, ".npy")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descr = np.lib.format.dtype_to_descr(torch.empty(0, dtype=dtype).numpy().dtype)
+    with replacing(file) as written:
+        header = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
+        np.lib.format.write_array_header_1_0(written, header)
+        yield lambda part: written.write(part.to("cpu", dtype).contiguous().numpy().data)
 
 
 def check_output(path: str, suffix: str) -> Path:
