@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from seisfast import conventions, data, geology, losses, metrics, networks, reference, wavelets
+from seisfast import cluster, conventions, data, geology, losses, metrics, networks, reference, wavelets
 from seisfast.born import Born
 from seisfast.boundaries import CPML, Faces, Free, Sponge
 from seisfast.normalization import Normalization
@@ -27,6 +27,7 @@ __all__ = [
     "Storage",
     "Survey",
     "check",
+    "cluster",
     "conventions",
     "data",
     "geology",

@@ -38,7 +38,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--data {f}/data --loss_options.window 3", r"loss l2_ssim has the options \['windows', .*got \['window'\]"),
         ("--data {f}/data --resume", "there is no run to resume"),
         ("--geology seisinv", "--survey is needed"),
-        ("--geology flatvel --survey seisinv", "--geology must be one of curvefault, seisinv"),
+        ("--geology marmousi --survey seisinv", "--geology must be one of seisinv, .*curvefault-b, got 'marmousi'"),
         (
             "--geology seisinv --geology_options.depth 3 --survey seisinv",
             "--geology_options: .*unexpected keyword argument 'depth'",

@@ -13,10 +13,22 @@ import torch
 from torch import Tensor
 
 from seisfast import geology
-from seisfast.geology import CurveFault, Geology, SeisInv
+from seisfast.geology import CurveFault, CurveVel, FlatFault, FlatVel, Geology, SeisInv
 from seisfast.geology.base import derived_seed, wave
 
-FAMILIES = [SeisInv(), CurveFault(), SeisInv(shape=(37, 90)), CurveFault(shape=(100, 64), faults=(0, 5))]
+FAMILIES = [
+    SeisInv(),
+    SeisInv(shape=(37, 90)),
+    FlatVel(version="A"),
+    FlatVel(version="B"),
+    CurveVel(version="A", shape=(45, 20)),
+    CurveVel(version="B"),
+    FlatFault(version="A"),
+    FlatFault(version="B"),
+    CurveFault(version="A"),
+    CurveFault(),
+    CurveFault(shape=(100, 64), faults=(0, 5)),
+]
 
 
 def interfaces_of(model: Tensor) -> Tensor:
@@ -50,7 +62,7 @@ def test_seeds_and_numbers_make_different_models(family: Geology) -> None:
     assert len({model.numpy().tobytes() for model in torch.cat([first, second])}) == 80
 
 
-@pytest.mark.parametrize("family", [SeisInv(), CurveFault()], ids=repr)
+@pytest.mark.parametrize("family", [SeisInv(), CurveVel(), FlatFault(version="A"), CurveFault()], ids=repr)
 def test_threads_and_default_dtype_change_nothing(family: Geology) -> None:
     expected = family(range(70), seed=2)
     threads = torch.get_num_threads()
@@ -66,12 +78,21 @@ def test_threads_and_default_dtype_change_nothing(family: Geology) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "digest"),
-    [(SeisInv(), "ae3d0ca2b1a8cdd0"), (CurveFault(), "c140fcd79d677482")],
-    ids=["SeisInv", "CurveFault"],
+    ("name", "digest"),
+    [
+        ("SeisInv", "ae3d0ca2b1a8cdd0"),
+        ("CurveFault", "c140fcd79d677482"),
+        ("FlatVel-A", "1dc025acc0fd87f0"),
+        ("FlatVel-B", "4eaff23d76299161"),
+        ("CurveVel-A", "a664d81811944d1d"),
+        ("CurveVel-B", "a118d9e2992213cd"),
+        ("FlatFault-A", "15057bab1025f9e3"),
+        ("FlatFault-B", "c81c8b9135428848"),
+        ("CurveFault-A", "b116ae2cccfa5016"),
+    ],
 )
-def test_models_stay_the_same_from_version_to_version(family: Geology, digest: str) -> None:
-    content = family(range(32), seed=7).numpy().astype("<f4").tobytes()
+def test_models_stay_the_same_from_version_to_version(name: str, digest: str) -> None:
+    content = geology.build(name)(range(32), seed=7).numpy().astype("<f4").tobytes()
     assert hashlib.sha256(content).hexdigest()[:16] == digest
 
 
@@ -229,6 +250,26 @@ def test_build_takes_any_case() -> None:
     assert geology.build("seisinv", shape=(50, 50)) == SeisInv(shape=(50, 50))
 
 
+def test_names_are_those_of_the_families() -> None:
+    assert geology.NAMES == ("SeisInv", "FlatVel", "CurveVel", "FlatFault", "CurveFault")
+    assert [geology.build(name).name for name in geology.NAMES] == list(geology.NAMES)
+    assert len(geology.OPENFWI_NAMES) == 8
+
+
+def test_build_takes_the_names_of_openfwi() -> None:
+    for name in geology.OPENFWI_NAMES:
+        family, version = name.split("-")
+        expected = geology.build(family, version=version)
+        for spelled in (name, name.lower(), name.upper(), name.replace("-", "_")):
+            assert geology.build(spelled) == expected
+    assert geology.build("flatvel-a", version="a", shape=(20, 30)) == FlatVel(version="A", shape=(20, 30))
+
+
+def test_descriptions_older_than_the_versions_still_build() -> None:
+    described = {"shape": [70, 70], "velocity": [1500.0, 4500.0], "layers": [6, 7, 8], "faults": [1, 2, 3, 4]}
+    assert geology.build("CurveFault", **described) == CurveFault()
+
+
 @pytest.mark.parametrize(
     ("count", "sizes"),
     [(12_000, (10_000, 1_000, 1_000)), (12, (10, 1, 1)), (3, (1, 1, 1)), (500, (416, 42, 42))],
@@ -272,7 +313,14 @@ def test_split(count: int, sizes: tuple[int, int, int]) -> None:
         (
             lambda: geology.build("Marmousi"),
             ValueError,
-            "name must be one of SeisInv, CurveFault, got 'Marmousi'",
+            "name must be one of SeisInv, .*, CurveFault-B, got 'Marmousi'",
+        ),
+        (lambda: geology.build("SeisInv-A"), ValueError, "name must be one of"),
+        (lambda: geology.build("FlatVel-C"), ValueError, "name must be one of"),
+        (
+            lambda: geology.build("FlatVel-A", version="B"),
+            ValueError,
+            "version must be 'A' to go with FlatVel-A, got 'B'",
         ),
         (lambda: geology.build("SeisInv", grid=3), TypeError, "grid"),
         (lambda: geology.split(2), ValueError, "count must be at least 3"),

@@ -31,9 +31,30 @@ print(f"{list(models.shape)}, {models.min():.0f} to {models.max():.0f} m/s")
 show(models, "SeisInv, one to four interfaces")
 
 # %%
-# Folded layers cut by faults, after OpenFWI's CurveFault.
+# OpenFWI's families of layers come in two versions, A the simple and B the difficult one: flat or curved
+# layers, whole or cut by faults. `build` takes OpenFWI's names. Four models of each version:
 
-show(sf.geology.CurveFault()(range(8), seed=0), "CurveFault")
+
+def versions(family):
+    return [model for version in "AB" for model in sf.geology.build(f"{family}-{version}")(range(4), seed=0)]
+
+
+show(versions("FlatVel"), "FlatVel-A, below it FlatVel-B")
+
+# %%
+# Curves instead of flat layers, in version B in any order, too.
+
+show(versions("CurveVel"), "CurveVel-A, below it CurveVel-B")
+
+# %%
+# One fault in version A, up to four in version B.
+
+show(versions("FlatFault"), "FlatFault-A, below it FlatFault-B")
+
+# %%
+# Folded layers cut by faults.
+
+show(versions("CurveFault"), "CurveFault-A, below it CurveFault-B")
 
 # %%
 # Any grid size will do, and any selection of models.

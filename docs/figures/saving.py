@@ -14,11 +14,11 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 
-def save(pictures: dict[str, Callable[[], Figure]], page: str) -> None:
-    """Draw each picture into docs/_static/<page> as SVG, or as the command line says: FOLDER, KIND."""
+def save(pictures: dict[str, Callable[[], Figure]], page: str, kind: str = "svg") -> None:
+    """Draw each picture into docs/_static/<page> as `kind`, or as the command line says: FOLDER, KIND."""
     given = dict(enumerate(sys.argv[1:]))
     folder = Path(given.get(0, Path(__file__).resolve().parents[1] / "_static" / page))
-    kind = given.get(1, "svg")
+    kind = given.get(1, kind)
     folder.mkdir(parents=True, exist_ok=True)
     fonts = ["DejaVu Sans", "Verdana", "Helvetica", "Arial"]
     plt.rcParams.update({"svg.hashsalt": "seisfast", "svg.fonttype": "none", "font.sans-serif": fonts})

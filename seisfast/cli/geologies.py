@@ -8,12 +8,15 @@ from jsonargparse import ArgumentParser, Namespace
 
 from seisfast import geology
 
+KNOWN = [name.lower() for name in geology.NAMES + geology.OPENFWI_NAMES]
+
 
 def add_geology_arguments(parser: ArgumentParser, title: str) -> None:
     """Adds --geology and its options."""
     group = parser.add_argument_group(title)
+    names = ", ".join(KNOWN)
     group.add_argument(
-        "--geology", type=str | None, default=None, help="family of random models: seisinv or curvefault"
+        "--geology", type=str | None, default=None, help=f"family of random models, in any case: {names}"
     )
     group.add_argument(
         "--geology_options",
@@ -29,9 +32,8 @@ def make_geology(options: Namespace) -> geology.Geology:
     Raises:
         ValueError: an unknown family or option.
     """
-    known = {name.lower() for name in geology.NAMES}
-    if options.geology.lower() not in known:
-        raise ValueError(f"--geology must be one of {', '.join(sorted(known))}, got {options.geology!r}")
+    if options.geology.replace("_", "-").lower() not in KNOWN:
+        raise ValueError(f"--geology must be one of {', '.join(KNOWN)}, got {options.geology!r}")
     try:
         return geology.build(options.geology, **options.geology_options)
     except TypeError as error:

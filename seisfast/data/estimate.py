@@ -97,7 +97,7 @@ def _measured(plan: Manifest, origin: Simulation, models: range) -> tuple[float,
     rate = done / (time.perf_counter() - start)
     if not issubclass(WRITERS[plan.settings["layout"]], ZarrShard):
         return rate, plan.bytes_of(1)
-    stored = [stored_arrays(*part, plan.settings, models.start) for part in parts]
+    stored = [stored_arrays(*part, plan.settings, models.start)[:3] for part in parts]
     few = Manifest.plan(
         origin.geology, origin.survey, len(models),
         **{**{name: plan.settings[name] for name in ("seed", "layout", "dtype")}, "per_file": len(models)},

@@ -80,22 +80,26 @@ def make_shard(
     models = manifest.models(number)
     shard = WRITERS[manifest.settings["layout"]](folder, manifest, number)
     with _alone(folder / f".shard{number + 1}.lock"):
-        done = shard.safe_models(lambda part: origin.velocity(models[part.start : part.stop]))
+        found = done = shard.safe_models(lambda part: origin.velocity(models[part.start : part.stop]))
         advance(done)
+        worst = 0.0
         if not shard.complete:
             shard.open(done)
             try:
                 with contextlib.closing(origin.batches(models[done:])) as batches:  # type: ignore[type-var]
                     for records, velocity in batches:
-                        shard.append(*stored_arrays(records, velocity, manifest.settings, models[done]))
+                        *stored, bound = stored_arrays(records, velocity, manifest.settings, models[done])
+                        shard.append(*stored)
+                        worst = max(worst, bound)
                         done += len(velocity)
                         advance(len(velocity))
             except BaseException:
                 shard.close()
                 raise
         files = shard.finish()
-        error = half.error_bound(shard.stored_records()) if manifest.settings["dtype"] == "float16" else None
-    return Shard(len(models), files, error)
+        if manifest.settings["dtype"] == "float32":
+            return Shard(len(models), files)
+        return Shard(len(models), files, max(worst, half.error_bound(shard.stored_records()[:found])))
 
 
 def changed(folder: Path, shard: Shard, *, contents: bool) -> list[str]:
@@ -120,15 +124,15 @@ def changed(folder: Path, shard: Shard, *, contents: bool) -> list[str]:
 
 def stored_arrays(
     records: npt.NDArray[np.float32], velocity: npt.NDArray[np.float32], settings: dict[str, Any], first: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Records as they are stored, velocities, and the scale of each record.
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32], float]:
+    """Records as they are stored, velocities, the scale of each record, and the largest error of one.
 
     Raises:
         ValueError: Half precision cannot hold the records of these models, of which `first` is the first.
     """
     scale = np.ones(len(records), np.float32)
     if settings["dtype"] == "float32":
-        return records, velocity, scale
+        return records, velocity, scale, 0.0
     if settings["layout"] == "zarr":
         scale = half.powers(records)
     stored = half.halved(records * scale[:, None, None, None])
@@ -139,12 +143,13 @@ def stored_arrays(
             f"dtype must be float32, or the layout zarr, which scales: float16 ends at {half.LARGEST:g}, "
             f"and the records of the models {first} to {last} reach {peak:g}"
         )
-    if half.error_bound(stored) > half.WORST:
+    bound = half.error_bound(stored)
+    if bound > half.WORST:
         raise ValueError(
             f"dtype must be float32, or the layout zarr, which scales: the records of the models {first} to {last} "
             f"reach only {peak:g}, where float16 may be wrong by more than {half.WORST:g} of them"
         )
-    return stored, velocity, scale
+    return stored, velocity, scale, bound
 
 
 @contextlib.contextmanager

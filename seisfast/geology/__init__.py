@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from seisfast.geology.base import Geology
-from seisfast.geology.faults import CurveFault
+from seisfast.geology.base import VERSIONS, Geology
+from seisfast.geology.faults import CurveFault, FlatFault
 from seisfast.geology.layers import SeisInv
+from seisfast.geology.vel import CurveVel, FlatVel
 
-NAMES = ("SeisInv", "CurveFault")
-"""Names that `build` knows."""
+_CLASSES: dict[str, type[Geology]] = {
+    make.__name__: make for make in (SeisInv, FlatVel, CurveVel, FlatFault, CurveFault)
+}  # fmt: skip
 
-_CLASSES: dict[str, type[Geology]] = {"SeisInv": SeisInv, "CurveFault": CurveFault}
+NAMES = tuple(_CLASSES)
+"""Names of the families, which `build` knows."""
+
+_VERSIONED = [name for name, make in _CLASSES.items() if "version" in {f.name for f in dataclasses.fields(make)}]
+
+OPENFWI_NAMES = tuple(f"{name}-{version}" for name in _VERSIONED for version in VERSIONS)
+"""OpenFWI's names of its data sets, family and version in one, which `build` knows, too."""
 
 
 def build(name: str, **options: Any) -> Geology:  # noqa: ANN401
     """Make a generator by its name, for configurations and stored descriptions.
 
     Args:
-        name: One of `NAMES`, in any case.
+        name: One of `NAMES` or of `OPENFWI_NAMES`, in any case; "_" may stand for "-".
         **options: Fields of the class; the result of `Geology.to_dict` fits as a whole.
 
     Raises:
-        ValueError: When the name is unknown.
+        ValueError: When the name is unknown, or when it says another version than `options`.
         TypeError: When an option is not a field of the class.
     """
+    asked = str(name).replace("_", "-").lower()
     for known, make in _CLASSES.items():
-        if str(name).lower() == known.lower():
+        if asked == known.lower():
             return make(**options)
-    raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+    for known in OPENFWI_NAMES:
+        if asked == known.lower():
+            family, version = known.split("-")
+            if str(options.get("version", version)).upper() != version:
+                raise ValueError(f"version must be {version!r} to go with {known}, got {options['version']!r}")
+            return _CLASSES[family](**{**options, "version": version})
+    raise ValueError(f"name must be one of {', '.join(NAMES + OPENFWI_NAMES)}, got {name!r}")
 
 
 def split(count: int) -> tuple[range, range, range]:
@@ -52,4 +68,15 @@ def split(count: int) -> tuple[range, range, range]:
     return range(count - 2 * part), range(count - 2 * part, count - part), range(count - part, count)
 
 
-__all__ = ["NAMES", "CurveFault", "Geology", "SeisInv", "build", "split"]
+__all__ = [
+    "NAMES",
+    "OPENFWI_NAMES",
+    "CurveFault",
+    "CurveVel",
+    "FlatFault",
+    "FlatVel",
+    "Geology",
+    "SeisInv",
+    "build",
+    "split",
+]

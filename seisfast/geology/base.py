@@ -12,8 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = {"cpu": 64, "cuda": 1024}
+CHUNK = {"cpu": 32, "cuda": 1024}
 """Models made at a time: on a CPU their maps stay in the cache of one core, a GPU wants many."""
+
+VERSIONS = ("A", "B")
+"""Versions of OpenFWI's families, the easier one first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +123,19 @@ def choices(name: str, values: Sequence[int], lowest: int) -> tuple[int, ...]:
     return counts
 
 
+def check_version(version: str) -> str:
+    """Return "A" or "B", whichever case it was given in, else raise."""
+    if not isinstance(version, str) or version.upper() not in VERSIONS:
+        raise ValueError(f'version must be "A" or "B", got {version!r}')
+    return version.upper()
+
+
+def check_rows(shape: tuple[int, int], layers: int) -> None:
+    """Raise when the grid has fewer rows than a model has layers."""
+    if shape[0] < layers:
+        raise ValueError(f"shape needs a row for every layer, got nz={shape[0]} for {layers} layers")
+
+
 def uniforms(indices: Sequence[int], seed: int, count: int) -> Tensor:
     """Random numbers in [0, 1), float32 `[models, count]`; row `i` depends on `seed` and `indices[i]` only.
 
@@ -162,6 +178,25 @@ def stacked(thickness: Tensor) -> Tensor:
     return torch.stack(edges, dim=1)
 
 
+def separated(depth: Tensor, count: Tensor, nz: int) -> Tensor:
+    """First row below each interface, a row apart or more, inside the model.
+
+    Args:
+        depth: Depths of the interfaces in rows, from the top down, `[models, interfaces, nx]`.
+        count: How many of them each model has, `[models]`; the others end up below the model.
+        nz: Rows of the model, more than any count.
+
+    Returns:
+        Whole numbers `[models, interfaces, nx]`, growing from interface to interface.
+    """
+    rows = list(torch.round(depth).unbind(1))
+    for place in range(len(rows)):
+        above = rows[place - 1] + 1.0 if place else torch.ones_like(rows[0])
+        below = (nz - count + place).to(depth.dtype)[:, None]
+        rows[place] = torch.minimum(torch.maximum(rows[place], above), below)
+    return torch.stack(rows, dim=1)
+
+
 def growth(velocity: tuple[float, float], layers: int, contrast: float) -> float:
     """Smallest growth of velocity from layer to layer in m/s: `contrast` of the range, less for many layers.
 
@@ -194,6 +229,21 @@ def growing(uniform: Tensor, count: Tensor, velocity: tuple[float, float], step:
     return values.gather(1, torch.minimum(place, last).long())
 
 
+def shuffled(values: Tensor, uniform: Tensor, count: Tensor) -> Tensor:
+    """The first `count` values of each row in random order; the places behind repeat the last of them.
+
+    Args:
+        values: Velocities of layers, `[models, most]`.
+        uniform: Random numbers in [0, 1), likewise.
+        count: How many layers each model has, `[models]`.
+    """
+    place = torch.arange(uniform.shape[1], device=uniform.device)
+    last = count[:, None] - 1
+    # Stable: equal numbers, which are rare, keep their places on every device.
+    order = torch.where(place <= last, uniform, torch.inf).argsort(dim=1, stable=True)
+    return values.gather(1, order.gather(1, torch.minimum(place, last)))
+
+
 def paint(velocities: Tensor, above: Iterable[Tensor], shape: tuple[int, int]) -> Tensor:
     """Fill layers with their velocities.
 
@@ -207,7 +257,7 @@ def paint(velocities: Tensor, above: Iterable[Tensor], shape: tuple[int, int]) -
     """
     models = velocities[:, 0, None, None].repeat(1, *shape)
     for steps, lower in zip(velocities.diff(dim=1).T, above, strict=True):
-        models += steps[:, None, None] * lower
+        models += torch.where(lower, steps[:, None, None], 0.0)
     return models
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, stacked, wave
+from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, separated, stacked, wave
 
 CONTRAST = 0.08
 """Smallest growth of velocity across an interface, as a part of the velocity range (200 m/s of 2,500)."""
@@ -59,7 +59,7 @@ class SeisInv(Geology):
         velocities = growing(pick_velocity, count + 1, self.velocity, step)
         depth, swing = _depths(pick_thickness, pick_swing, count)
         curves = _curves(pick_phase.view(len(index), -1, WAVES), pick_length, self.shape)
-        rows = _separate((depth[..., None] + swing[..., None] * curves) * self.shape[0], count, self.shape[0])
+        rows = separated((depth[..., None] + swing[..., None] * curves) * self.shape[0], count, self.shape[0])
         z = torch.arange(self.shape[0], device=index.device)[:, None]
         return paint(velocities, (z >= row[:, None] for row in rows.unbind(1)), self.shape)
 
@@ -92,13 +92,3 @@ def _curves(pick_phase: Tensor, pick_length: Tensor, shape: tuple[int, int]) -> 
         rate = between(pick_length[:, number], longest, shortest)
         curves += weight * wave(x * rate[:, None, None] + phase[:, :, number, None])
     return curves
-
-
-def _separate(depth: Tensor, count: Tensor, nz: int) -> Tensor:
-    """First row below each interface, a row apart or more, inside the model, `[models, interfaces, nx]`."""
-    rows = list(torch.round(depth).unbind(1))
-    for place in range(len(rows)):
-        above = rows[place - 1] + 1.0 if place else torch.ones_like(rows[0])
-        below = (nz - count + place).to(depth.dtype)[:, None]
-        rows[place] = torch.minimum(torch.maximum(rows[place], above), below)
-    return torch.stack(rows, dim=1)
