@@ -205,7 +205,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--velocity {f}/holes.npy", "models must be finite and positive, got nan .* model 0 of .*holes.npy"),
         ("--velocity {f}/models.npy {f}/holes.npy", r"one shape, got \[20, 24\] in .* and \[40, 8\] in .*holes.npy"),
         ("--velocity {f}/nowhere.npy", "there is no file .*nowhere.npy"),
-        ("--geology flatvel", "--geology must be one of curvefault, seisinv"),
+        ("--geology nosuch", "--geology must be one of .*seisinv.* got 'nosuch'"),
         ("--geology seisinv --count -1", "count must be an integer of at least 1, got -1"),
     ],
     "plot --velocity {f}/model.npy": [
