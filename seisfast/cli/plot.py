@@ -134,7 +134,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int | None,
         default=None,
         help=f"features, dataset: so many models, the first ones; when left out up to {FEATURE_MODELS}, for dataset "
-        f"all, or {plot_dataset.GENERATED} of a --geology",
+        f"all; with --geology the number of its models, {plot_dataset.GENERATED} when left out",
     )
     parser.add_argument("--batch_size", type=int, default=16, help="features: models that pass the network at a time")
     parser.add_argument("--device", type=str, default="auto", help="features, wavefield: auto, cpu or cuda")

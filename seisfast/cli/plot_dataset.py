@@ -86,22 +86,28 @@ def _check(options: Namespace) -> None:
 
 
 def _measured(options: Namespace) -> Iterator[tuple[str, str, Statistics]]:
-    """Short name, long name and statistics of each set, in the order data, velocity, geology."""
-    how = {**given(options, "count", "step", "bin_width"), "progress": True}
+    """Short name, long name and statistics of each set, in the order data, velocity, geology.
+
+    The count is that of the geology where there is one: other sets are seldom as large.
+    """
+    how = {**given(options, "step", "bin_width"), "progress": True}
+    if options.geology is None:
+        how["count"] = options.count
     for path in options.data or []:
         if _is_saved(path):
             yield Path(path).stem, path, _in_metres(statistics.Statistics.load(path), options)
         else:
             models = StoredDataset(path, split_range(path, options.split or "all"))
             found = statistics.measure(models, records=options.with_records, **how)
-            yield Path(path).name, path, _in_metres(found, options)
+            yield Path(path).resolve().name, path, _in_metres(found, options)
     if options.velocity is not None:
         first = Path(options.velocity[0])
         name = first.stem if len(options.velocity) == 1 else first.resolve().parent.name
         yield name, str(first), _in_metres(statistics.measure(options.velocity, **how), options)
     if options.geology is not None:
         family = make_geology(options)
-        found = statistics.measure(family, seed=options.seed or 0, **{"count": GENERATED, **how})
+        count = GENERATED if options.count is None else options.count
+        found = statistics.measure(family, count=count, seed=options.seed or 0, **how)
         yield family.name, f"{family.name} (generated)", _in_metres(found, options)
 
 
