@@ -118,10 +118,7 @@ def _examples(
 
 
 def _depths(ax: Axes, sets: Mapping[str, Statistics], cells: Mapping[str, Cell]) -> None:
-    """Mean, band and extremes of every set; the legend tells them apart, that of the histogram the sets."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
+    """Mean, band and extremes of every set, in the colours that the histogram's legend names."""
     for k, (name, one) in enumerate(sets.items()):
         depth = [iz * cells[name][0] for iz in range(one.shape[0])]
         mean, deviation = one.depth_mean.numpy(), one.depth_deviation.numpy()
@@ -134,14 +131,11 @@ def _depths(ax: Axes, sets: Mapping[str, Statistics], cells: Mapping[str, Cell])
     unit = next(iter(cells.values()))[2]
     ax.set(xlabel="Velocity (m/s)", ylabel=f"Depth ({unit})", ylim=(deepest, -0.5 * min(c[0] for c in cells.values())))
     ax.set_title("Velocity against depth", fontsize="medium")
+    ax.text(
+        0.5, -0.2, "line: mean   band: ± standard deviation   dots: extremes", transform=ax.transAxes, ha="center",
+        fontsize="x-small",
+    )  # fmt: skip
     ax.grid(alpha=0.3)
-    told = "C0" if len(sets) == 1 else "dimgray"
-    keys = (
-        Line2D([], [], color=told, label="mean"),
-        Patch(color=told, alpha=0.3, linewidth=0, label="± standard deviation"),
-        Line2D([], [], color=told, linewidth=0.9, linestyle=":", label="slowest, fastest"),
-    )
-    ax.legend(handles=keys, fontsize="x-small")
 
 
 def _histogram(ax: Axes, sets: Mapping[str, Statistics]) -> None:
