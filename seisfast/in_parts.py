@@ -12,8 +12,8 @@ from seisfast.planning import free_memory
 from seisfast.propagator import Run, prepare
 from seisfast.survey import Survey
 
-CPU_BYTES = 64 * 2**20  # of records made at a time: enough shots for all threads, and a bar that moves
-CUDA_BYTES = 2**30
+CPU_BYTES, CUDA_BYTES = 64 * 2**20, 2**30  # of records made at a time
+CPU_SHOTS = 8  # for each thread, at a time: few enough to see progress, so many that the last ones seldom wait
 
 Part = tuple[slice, slice, Tensor]
 
@@ -38,8 +38,8 @@ def simulate_in_parts(
         survey: the acquisition.
         engine: see `seisfast.simulate`.
         substeps: likewise.
-        at_once: shots of a part; left out, as many as make 64 MiB of records on a CPU, at least one for every thread,
-            and on CUDA 1 GiB or an eighth of the free memory.
+        at_once: shots of a part; left out, on a CPU 8 for each thread, fewer where they make more than 64 MiB of
+            records, and on CUDA as many as make 1 GiB or an eighth of the free memory.
 
     Returns:
         An iterator over (models, shots, records `[models, shots, time, receivers]`), the records without gradient.
@@ -69,6 +69,7 @@ def _shots_at_once(run: Run) -> int:
     traces = receivers.shape[1] + (0 if run.weights is None else run.weights.shape[1])
     of_shot = run.survey.nt * traces * torch.finfo(velocity.dtype).bits // 8
     if velocity.device.type == "cpu":
-        return max(torch.get_num_threads(), CPU_BYTES // of_shot)
+        threads = torch.get_num_threads()
+        return max(threads, min(CPU_SHOTS * threads, CPU_BYTES // of_shot))
     free: int = free_memory(velocity.device)
     return max(1, min(CUDA_BYTES, free // 8) // of_shot)

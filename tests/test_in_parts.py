@@ -115,7 +115,13 @@ def test_records_of_all_models_need_not_fit(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_part_holds_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     of_a_shot = 40 * 8 * 4
-    for size, models, shots in ((4 * of_a_shot, 2, 2), (9 * of_a_shot, 4, 2), (of_a_shot, 1, 1), (1, 1, 1)):
+    for size, models, shots in (
+        (4 * of_a_shot, 2, 2),
+        (9 * of_a_shot, 4, 2),
+        (99 * of_a_shot, 4, 2),
+        (of_a_shot, 1, 1),
+        (1, 1, 1),
+    ):
         monkeypatch.setattr(in_parts, "CPU_BYTES", size)
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         first = next(simulate_in_parts(MODELS, SURVEY))
