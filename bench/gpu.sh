@@ -2,10 +2,10 @@
 # What only a GPU can show, in stages that each end within ten minutes; a short table comes last. Needs nvcc, CMake,
 # ninja, and a Python with torch (CUDA), pybind11 and pytest; nothing is fetched.
 #
-#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, features, training, parts, profile
+#   bash bench/gpu.sh                   all stages: build, test, sanitize, bench, features, training, data, parts, profile
 #   bash bench/gpu.sh build test        some of them
 #
-# OUT (default runs/gpu)   receives STAGE.log, tables (results.md, features.md, training.md, parts.md) and summary.txt
+# OUT (default runs/gpu)   receives STAGE.log, tables (results.md, features.md, training.md, data.md, parts.md), summary.txt
 # ARCH (default 90a)       the architecture to build for
 # PYTHON (default python3)
 # PEERS (default .gpu)     a folder with deepwave and sweep, unpacked or as NAME.tar.xz; ignored by git, and may be absent
@@ -47,7 +47,8 @@ stage_test() {
     "$python" -c 'import torch; from seisfast import _native
 assert torch.cuda.is_available() and _native.build_info()["cuda"], "no GPU, or an extension without CUDA"'
     for files in "tests/test_gpu_features.py tests/test_gpu_features_norm.py" \
-        "tests/test_gpu_features_routing.py tests/test_gpu_features_network.py tests/test_gpu_training.py" \
+        "tests/test_gpu_features_routing.py tests/test_gpu_features_network.py tests/test_gpu_training.py \
+tests/test_data_prefetch.py" \
         "tests/test_gpu.py tests/test_gpu_engines.py tests/test_gpu_derivatives.py"; do
         code=0
         # shellcheck disable=SC2086  # a list of files
@@ -125,6 +126,16 @@ stage_training() {
     return "$code"
 }
 
+stage_data() {
+    local code=0
+    {
+        heading
+        timeout "$(left)" "$python" bench/bench_data.py --device cuda --seconds "$(($(left) - 120))" || code=$?
+    } >"$out/data.md"
+    line "data: exit $code, table in data.md"
+    return "$code"
+}
+
 stage_parts() {
     local code=0
     timeout "$(left)" "$python" bench/bench_parts.py --device cuda --precision float32 tf32 bf16 --repeats 10 \
@@ -156,11 +167,11 @@ stage_profile() {
 
 : >"$out/summary.txt"
 status=0
-[ $# -gt 0 ] || set -- build test sanitize bench features training parts profile
+[ $# -gt 0 ] || set -- build test sanitize bench features training data parts profile
 for stage in "$@"; do
     case $stage in
-        build | test | sanitize | bench | features | training | parts | profile) ;;
-        *) echo "unknown stage $stage: build, test, sanitize, bench, features, training, parts, profile" >&2; exit 2 ;;
+        build | test | sanitize | bench | features | training | data | parts | profile) ;;
+        *) echo "unknown stage $stage: build, test, sanitize, bench, features, training, data, parts, profile" >&2; exit 2 ;;
     esac
     echo "=== $stage"
     started=$SECONDS
@@ -175,7 +186,7 @@ for stage in "$@"; do
     if [ "$stage" = build ] && [ "$code" != 0 ]; then break; fi
 done
 echo
-for table in results features training parts; do
+for table in results features training data parts; do
     if [ -s "$out/$table.md" ]; then cat "$out/$table.md"; echo; fi
 done
 cat "$out/summary.txt"

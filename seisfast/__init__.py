@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from seisfast import cluster, conventions, data, geology, losses, metrics, networks, reference, wavelets
+from seisfast import augmentation, cluster, conventions, data, geology, losses, metrics, networks, reference, wavelets
 from seisfast.born import Born
 from seisfast.boundaries import CPML, Faces, Free, Sponge
 from seisfast.normalization import Normalization
@@ -26,6 +26,7 @@ __all__ = [
     "Sponge",
     "Storage",
     "Survey",
+    "augmentation",
     "check",
     "cluster",
     "conventions",

@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from seisfast.arguments import whole
+
+AGC_FLOOR = 1e-3  # of a trace's RMS: 60 dB below it
 # Smallest and largest sample of each family's records (lanl/OpenFWI, dataset_config.json).
 OPENFWI_DATA_RANGES: dict[str, tuple[float, float]] = {
     "FlatVel-A": (-26.95, 52.77),
@@ -43,6 +47,8 @@ class Normalization:
         data_range: (smallest, largest) sample of the raw records.
         zero_last_sample: The records' last sample is set to zero before the transform. The released OpenFWI
             files have it zero, so a network trained on them, or for them, must always see it zero.
+        agc: Samples in the window of an automatic gain control (see `automatic_gain`), which comes after
+            `zero_last_sample` and before the transform; `data_range` is then that of gained records. None: no gain.
     """
 
     data_range: tuple[float, float]
@@ -50,6 +56,7 @@ class Normalization:
     output_range: tuple[float, float] = (0.0, 1.0)
     data_transform: Literal["linear", "log"] = "linear"
     zero_last_sample: bool = False
+    agc: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("data_range", "velocity_range", "output_range"):
@@ -60,6 +67,8 @@ class Normalization:
             raise ValueError(f'data_transform must be "linear" or "log", got {self.data_transform!r}')
         if not isinstance(self.zero_last_sample, bool):
             raise TypeError(f"zero_last_sample must be True or False, got {self.zero_last_sample!r}")
+        if self.agc is not None:
+            whole("agc", self.agc)
 
     @classmethod
     def for_records(
@@ -70,24 +79,30 @@ class Normalization:
         transform: Literal["linear", "log"] = "linear",
         output_range: tuple[float, float] = (0.0, 1.0),
         zero_last_sample: bool = False,
+        agc: int | None = None,
     ) -> Normalization:
         """Take the data constants from records of the training set.
 
         Args:
-            records: Raw records, any shape; their smallest and largest sample become `data_range`.
+            records: Raw records, any shape; their smallest and largest sample, after `agc`, become `data_range`.
             velocity_range: (smallest, largest) velocity of the models in m/s.
             transform: "linear" or "log".
             output_range: The network's `output_range`.
             zero_last_sample: See the class.
+            agc: See the class.
 
         Raises:
             ValueError: The records are empty, constant or not finite.
         """
         if records.numel() == 0:
             raise ValueError(f"records must not be empty, got shape {tuple(records.shape)}")
-        low, high = (float(value) for value in torch.aminmax(records))
-        if not (math.isfinite(low) and math.isfinite(high)):
+        ends = torch.stack(torch.aminmax(records))
+        if not bool(torch.isfinite(ends).all()):
             raise ValueError("records must be finite, got NaN or infinite samples")
+        if agc is not None:
+            whole("agc", agc)
+            ends = torch.stack(torch.aminmax(_before_transform(records, zero_last_sample, agc)))
+        low, high = ends.tolist()
         if low == high:
             raise ValueError(f"records must not be constant, got {low:g} in every sample")
         return cls(
@@ -96,6 +111,7 @@ class Normalization:
             output_range=output_range,
             data_transform=transform,
             zero_last_sample=zero_last_sample,
+            agc=agc,
         )
 
     @classmethod
@@ -129,6 +145,34 @@ class Normalization:
             zero_last_sample=zero_last_sample,
         )
 
+    @classmethod
+    def seisinv(cls, *, output_range: tuple[float, float] = (0.0, 1.0)) -> Normalization:
+        """SeisInvNet's constants for its data set: 1500 to 4000 m/s, records `2 (d + 8) / 23 - 1`.
+
+        They belong to records in the authors' units.
+
+        Args:
+            output_range: The network's `output_range`; SeisInvNet emits [0, 1].
+
+        Source:
+            aaspip/geofwi, `geofwi/train.py` and `geofwi/data.py` (comments for the SeisInv data).
+        """
+        return cls(data_range=(-8.0, 15.0), velocity_range=(1500.0, 4000.0), output_range=output_range)
+
+    @classmethod
+    def geofwi(cls, *, output_range: tuple[float, float] = (0.0, 1.0)) -> Normalization:
+        """SeisInvNet's constants for GeoFWI: 1500 to 4500 m/s, records `2 (d + 40) / 90 - 1`.
+
+        They belong to records in the authors' units.
+
+        Args:
+            output_range: The network's `output_range`; SeisInvNet emits [0, 1].
+
+        Source:
+            aaspip/geofwi, `geofwi/train.py` and `geofwi/data.py`.
+        """
+        return cls(data_range=(-40.0, 50.0), velocity_range=(1500.0, 4500.0), output_range=output_range)
+
     def unit_velocity(self, velocity: Tensor) -> Tensor:
         """Map velocities in m/s to [0, 1]."""
         low, high = self.velocity_range
@@ -151,10 +195,7 @@ class Normalization:
 
     def encode_records(self, records: Tensor) -> Tensor:
         """Map raw records `[..., time, receivers]` to a network's input; `data_range` becomes [-1, 1]."""
-        if self.zero_last_sample:
-            if records.ndim < 2:
-                raise ValueError(f"records must be [..., time, receivers], got shape {tuple(records.shape)}")
-            records = torch.cat([records[..., :-1, :], torch.zeros_like(records[..., -1:, :])], dim=-2)
+        records = _before_transform(records, self.zero_last_sample, self.agc)
         low, high = self.data_range
         if self.data_transform == "log":
             records = torch.sign(records) * torch.log1p(records.abs())
@@ -179,6 +220,47 @@ class Normalization:
         if "data_range" not in values:
             raise ValueError("a normalization needs data_range, got none")
         return cls(**values)
+
+
+def automatic_gain(records: Tensor, window: int) -> Tensor:
+    """Records divided by their RMS in a window around every sample: automatic gain control.
+
+    Sample n is divided by the square root of the mean square of samples ``n - window // 2`` to
+    ``n + (window - 1) // 2``, of those that are there, plus ``AGC_FLOOR^2`` of the mean square of its trace: without
+    this floor, what comes before the first arrival would be amplified without limit. A trace of zeros stays zero.
+
+    Args:
+        records: `[..., time, receivers]`; sums are taken in float64.
+        window: Samples, at least 1.
+
+    Raises:
+        TypeError: A window that is no integer.
+        ValueError: One below 1.
+
+    Source: the definition of seismic processing systems, such as seplib's Agc and Geopsy's.
+    """
+    whole("window", window)
+    count = records.shape[-2]
+    square = records.double().square()
+    total = pad(square.cumsum(-2), (0, 0, 1, 0))
+    place = torch.arange(count, device=records.device)
+    first, behind = (place - window // 2).clamp_min(0), (place + (window + 1) // 2).clamp_max(count)
+    mean = (total[..., behind, :] - total[..., first, :]).clamp_min(0.0) / (behind - first)[:, None]
+    power = mean + AGC_FLOOR**2 * square.mean(-2, keepdim=True)
+    return records * torch.where(power > 0, power, 1.0).rsqrt().to(records.dtype)
+
+
+def _before_transform(records: Tensor, zero_last_sample: bool, agc: int | None) -> Tensor:
+    """What `Normalization` does first.
+
+    Raises:
+        ValueError: Records without a time axis, where one is needed.
+    """
+    if (zero_last_sample or agc is not None) and records.ndim < 2:
+        raise ValueError(f"records must be [..., time, receivers], got shape {tuple(records.shape)}")
+    if zero_last_sample:
+        records = torch.cat([records[..., :-1, :], torch.zeros_like(records[..., -1:, :])], dim=-2)
+    return records if agc is None else automatic_gain(records, agc)
 
 
 def check_range(name: str, value: Any) -> tuple[float, float]:  # noqa: ANN401

@@ -257,37 +257,34 @@ class Survey:
             TypeError: a shot that is no integer.
             ValueError: a shot that is not there, or whose receivers are all masked.
         """
-        return self.subset([item("shot", shot, self.shots)])
+        k = item("shot", shot, self.shots)
+        if self.receiver_mask is not None and not self.receiver_mask[k].any():
+            raise ValueError(f"shot must be one with a receiver that takes part, got {k}, where receiver_mask has none")
+        return self.subset([k])
 
     def subset(self, shots: Sequence[int]) -> Survey:
-        """The survey of some shots, in the order given, as `shot` makes that of one.
+        """The survey of some shots, in this order, otherwise as `shot`.
 
         Args:
             shots: which ones, from 0.
 
         Raises:
             TypeError: a shot that is no integer.
-            ValueError: no shot, one that is not there, or shots whose receivers are all masked.
+            ValueError: no shot, one that is not there, or none with a receiver that takes part.
         """
-        chosen = [item("shots", shot, self.shots) for shot in shots]
-        if not chosen:
+        kept = [item("shots", shot, self.shots) for shot in shots]
+        if not kept:
             raise ValueError("shots must name at least one shot, got none")
-        neighbours = chosen == list(range(chosen[0], chosen[-1] + 1))
-        part = slice(chosen[0], chosen[-1] + 1) if neighbours else chosen  # a slice sees later changes of the arrays
-        mask = None if self.receiver_mask is None else self.receiver_mask[part]
-        if mask is not None and not mask.any():
-            named = f"shot must be one with a receiver that takes part, got {chosen[0]}, where"
-            if len(chosen) > 1:
-                named = f"shots must be some with a receiver that takes part, got {chosen}, where"
-            raise ValueError(f"{named} receiver_mask has none")
+        run = kept == list(range(kept[0], kept[0] + len(kept)))
+        rows = slice(kept[0], kept[0] + len(kept)) if run else kept  # a slice follows positions that move
         dims = self.wavelet.dim()
         return self._replaced(
-            sources=self.sources[part],
-            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[part],
-            wavelet=self.wavelet if dims == 1 else self.wavelet[part] if dims < 4 else self.wavelet[:, part],
-            source_kind=_kinds_of(self.source_kind, chosen),
-            receiver_kind=_kinds_of(self.receiver_kind, chosen),
-            receiver_mask=mask,
+            sources=self.sources[rows],
+            receivers=self.receivers if len(self.receivers) == 1 else self.receivers[rows],
+            wavelet=self.wavelet if dims == 1 else self.wavelet[rows] if dims < 4 else self.wavelet[:, rows],
+            source_kind=_kinds_of(self.source_kind, kept),
+            receiver_kind=_kinds_of(self.receiver_kind, kept),
+            receiver_mask=None if self.receiver_mask is None else self.receiver_mask[rows],
         )
 
     def _replaced(self, **changes: Any) -> Survey:  # noqa: ANN401

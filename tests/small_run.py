@@ -40,9 +40,9 @@ def parts(folder: Path) -> tuple[StoredDataset, StoredDataset, StoredDataset]:
     return tuple(StoredDataset(folder, part) for part in (train, validation, test))  # type: ignore[return-value]
 
 
-def endless(count: int = 20, batch_size: int = 6, seed: int = 0) -> SimulatedDataset:
+def endless(count: int = 20, batch_size: int = 6, seed: int = 0, repeats: int = 1) -> SimulatedDataset:
     """The same kind of models, simulated while a network trains."""
-    return SimulatedDataset(GEOLOGY, SURVEY, count, seed=seed, batch_size=batch_size)
+    return SimulatedDataset(GEOLOGY, SURVEY, count, seed=seed, batch_size=batch_size, repeats=repeats)
 
 
 def stored_and_runs(folder: Path) -> Path:

@@ -157,9 +157,9 @@ def test_from_simulation_to_report(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_endless_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     ok(capsys, "train", *SMALL_GEOLOGY, *SMALL_SURVEY, "--sources", "3:20:10", "--depth", 2, "--count", 12,
-       "--validation_count", 6, "--run", run, *NARROW, "--epochs", 1)  # fmt: skip
+       "--validation_count", 6, "--repeats", 3, "--run", run, *NARROW, "--epochs", 1)  # fmt: skip
     ok(capsys, "train", "--config", run / "config.yaml", "--resume", "--epochs", 2)
-    assert len(read_log(run)) == 2
+    assert [row["batches"] for row in read_log(run)] == [6, 6]
 
 
 def test_prediction_of_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seisfast import geology
 from seisfast.geology import CurveFault, CurveVel, FlatFault, FlatVel, Geology, SeisInv
-from seisfast.geology.base import derived_seed, wave
+from seisfast.geology.base import derived_seed, uniforms, wave
 
 FAMILIES = [
     SeisInv(),
@@ -226,6 +226,15 @@ def test_a_released_model_is_an_ordinary_member_of_the_family(data_dir: Path) ->
 
 
 # what they share
+
+
+def test_random_numbers_are_those_of_a_stream_of_their_own() -> None:
+    """Whatever was drawn before, and however many."""
+    indices = [5, 0, 2**63 - 1, 5]
+    for count in (1, 4, 7):
+        for row, index in zip(uniforms(indices, 2**63 - 1, count), indices, strict=True):
+            raw = np.random.Philox(key=(2**63 - 1, 0), counter=(0, index, 0, 0)).random_raw(count)
+            assert row.tolist() == [(int(value) >> 40) / 2**24 for value in raw]
 
 
 def test_wave_is_a_sine() -> None:

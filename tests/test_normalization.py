@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from seisfast.normalization import OPENFWI_DATA_RANGES, Normalization
+from seisfast.normalization import AGC_FLOOR, OPENFWI_DATA_RANGES, Normalization, automatic_gain
 
 EXAMPLE = Normalization(data_range=(-4.0, 12.0), velocity_range=(1500.0, 4500.0), output_range=(-1.0, 1.0))
 
@@ -83,8 +83,75 @@ def test_storage(family: str) -> None:
 
 
 def test_records_keep_their_type() -> None:
-    for dtype in (torch.float32, torch.float64):
-        assert EXAMPLE.encode_records(torch.zeros(2, 2, dtype=dtype)).dtype == dtype
+    for normalization in (EXAMPLE, Normalization(data_range=(-3, 3), agc=3)):
+        for dtype in (torch.float32, torch.float64):
+            assert normalization.encode_records(torch.ones(2, 2, dtype=dtype)).dtype == dtype
+
+
+# -- gain control ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 8, 9, 30])
+def test_gain_control_by_its_definition(window: int) -> None:
+    records = torch.randn(2, 9, 3, dtype=torch.float64) * torch.logspace(-4, 4, 9, dtype=torch.float64)[:, None]
+    expected = torch.empty_like(records)
+    for n in range(9):
+        inside = records[:, max(n - window // 2, 0) : n + (window - 1) // 2 + 1]
+        power = inside.square().mean(1) + AGC_FLOOR**2 * records.square().mean(1)
+        expected[:, n] = records[:, n] / power.sqrt()
+    torch.testing.assert_close(automatic_gain(records, window), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(automatic_gain(records.float(), window), expected.float(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(automatic_gain(1e6 * records, window), expected, rtol=1e-12, atol=0)
+
+
+def test_gain_control_leaves_silence_silent() -> None:
+    """A weak end after a strong arrival is not lost in rounding, a trace of zeros is zero, and so is its gradient."""
+    trace = torch.zeros(1000, 2)
+    trace[100:120, 0] = 1e4 * torch.randn(20)
+    trace[600:, 0] = torch.randn(400)
+    trace.requires_grad_()
+    gained = automatic_gain(trace, 51)
+    assert gained[650:950, 0].detach().square().mean() == pytest.approx(0.27, abs=0.15), "0.5 of it is the floor"
+    assert not gained[:, 1].any()
+    assert not gained[130:570, 0].any()
+    gained.sum().backward()
+    assert trace.grad is not None
+    assert bool(torch.isfinite(trace.grad).all())
+
+
+def test_gain_control_comes_first_and_its_constants_too() -> None:
+    records = torch.randn(4, 50, 3) * torch.logspace(0, 3, 50)[:, None]
+    normalization = Normalization.for_records(records, transform="log", agc=11, zero_last_sample=True)
+    zeroed = records.clone()
+    zeroed[:, -1] = 0
+    gained = automatic_gain(zeroed, 11)
+    assert normalization.data_range == (float(gained.min()), float(gained.max()))
+    plain = Normalization(data_range=normalization.data_range, data_transform="log")
+    assert torch.equal(normalization.encode_records(records), plain.encode_records(gained))
+    stored = json.loads(json.dumps(normalization.to_dict()))
+    assert stored["agc"] == 11
+    assert Normalization.from_dict(stored) == normalization
+    del stored["agc"]  # as versions wrote it that had no gain control
+    assert Normalization.from_dict(stored).agc is None
+
+
+def test_wrong_windows() -> None:
+    with pytest.raises(ValueError, match="agc must be an integer of at least 1, got 0"):
+        Normalization(data_range=(-1, 1), agc=0)
+    with pytest.raises(TypeError, match=r"agc must be an integer of at least 1, got 2\.5"):
+        Normalization.for_records(torch.randn(5, 2), agc=2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"\[\.\.\., time, receivers\], got shape \(4,\)"):
+        Normalization(data_range=(-1, 1), agc=3).encode_records(torch.zeros(4))
+
+
+def test_constants_of_seisinvnet() -> None:
+    records, velocity = torch.tensor([[-8.0, 15.0, 3.5]]), torch.tensor([1500.0, 4000.0])
+    seisinv, geofwi = Normalization.seisinv(), Normalization.geofwi(output_range=(-1, 1))
+    torch.testing.assert_close(seisinv.encode_records(records), 2 * (records + 8) / 23 - 1)
+    torch.testing.assert_close(seisinv.encode_velocity(velocity), (velocity - 1500) / 2500)
+    torch.testing.assert_close(geofwi.encode_records(records), 2 * (records + 40) / 90 - 1)
+    torch.testing.assert_close(geofwi.unit_velocity(velocity), (velocity - 1500) / 3000)
+    assert geofwi.output_range == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize(

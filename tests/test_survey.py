@@ -412,6 +412,21 @@ def test_a_shot_alone_is_that_of_the_survey(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ALONE)
+def test_some_shots_are_those_of_the_survey(case: str) -> None:
+    survey = small_survey(**ALONE[case])
+    velocity = small_velocity(2, 14, 17)
+    records = sf.simulate(velocity, survey)
+    for shots in ([2, 0], [1, 2], [0, 1, 2], [1, 1]):
+        some = sf.simulate(velocity, survey.subset(shots))
+        torch.testing.assert_close(some, records[:, shots], rtol=0, atol=1e-13 * float(records.abs().max()))
+    assert survey.subset([0, 1, 2]) == survey
+    with pytest.raises(ValueError, match="shots must name at least one shot, got none"):
+        survey.subset([])
+    with pytest.raises(ValueError, match="shots must lie between 0 and 2, got 3"):
+        survey.subset([0, 3])
+
+
+@pytest.mark.parametrize("case", ALONE)
 def test_a_survey_made_of_its_arguments_is_the_same(case: str) -> None:
     survey = small_survey(**ALONE[case])
     assert survey._replaced() == survey

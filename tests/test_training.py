@@ -291,6 +291,8 @@ def test_data_that_do_not_fit_are_refused(data: tuple[StoredDataset, StoredDatas
         fit(config, [], data[1], run)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="train must have the configuration's batch_size 6, got 5"):
         fit(config, endless(batch_size=5), data[1], run)
+    with pytest.raises(ValueError, match="validation must have repeats=1, each model once, got 2"):
+        fit(config, data[0], endless(6, repeats=2), run)
     survey = type(SURVEY).from_dict({**SURVEY.to_dict(), "receivers": [[1, 3], [1, 9]]})
     other = SimulatedDataset(endless().geology, survey, 6, batch_size=6)
     with pytest.raises(ValueError, match="validation must have the geometry of train"):

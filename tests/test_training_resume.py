@@ -108,6 +108,27 @@ def test_ctrl_c_saves_in_the_middle_of_an_epoch(
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_run_that_repeats_its_models_goes_on_in_the_middle_of_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(loss: Tensor) -> Tensor:
+        os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    config, data = small_config(), (endless(24, repeats=2), endless(6, seed=1))
+    with monkeypatch.context() as patch:
+        with_loss(patch, 11, stop)
+        with pytest.raises(Interrupted, match="stopped in epoch 2, after batch 3 of 8"):
+            fit(config, *data, tmp_path / "run", verbose=False)
+    with pytest.raises(ValueError, match="uses its models as often, 2 times an epoch, got 1"):
+        fit(config, endless(24), data[1], tmp_path / "run", resume=True, verbose=False)
+    fit(config, *data, tmp_path / "run", resume=True, verbose=False)
+    fit(config, *data, tmp_path / "whole", verbose=False)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    row = read_log(tmp_path / "run")[0]
+    assert (row["batches"], row["step"]) == (8, 8)
+
+
 def test_a_stop_in_the_last_batch_of_an_epoch_finishes_the_epoch(
     data: tuple[StoredDataset, StoredDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +210,7 @@ def test_a_resumed_run_may_change_how_it_runs_and_a_run_of_before_may_go_on(
     run = tmp_path / "run"
     fit(small_config(epochs=1), *data, run, verbose=False)
     content = checkpoint.load(run / "last.pt")
-    del content["config"]["graph"]  # as versions wrote it that had no such choice
+    del content["config"]["graph"], content["train_repeats"]  # as versions wrote it that had no such choice
     checkpoint.save(run / "last.pt", content)
     fit(small_config(epochs=2, graph=False, checkpoint_minutes=0.0), *data, run, resume=True, verbose=False)
     assert [row["epoch"] for row in read_log(run)] == [1, 2]

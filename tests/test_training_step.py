@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
 from small_step import GEOMETRY, UNITS, batch, make_step, small_network, weights_of
-from torch import Tensor
 
 from seisfast import losses
-from seisfast.training.feed import ahead
 from seisfast.training.precision import float32_products, resolve_precision
 from seisfast.training.step import NotFiniteError, TrainingStep
 
@@ -185,50 +182,3 @@ def test_the_settings_of_float32_products_come_back(before: str, precision: str)
             assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (allowed, allowed)
         after = [e if e == "mixed" else a for a, e in zip(settings(), expected, strict=True)]
         assert after == expected
-
-
-# batches made ahead
-
-
-def test_items_made_ahead_keep_their_order_and_are_one_ahead() -> None:
-    made: list[int] = []
-
-    def numbers() -> Iterator[int]:
-        for k in range(20):
-            made.append(k)
-            yield k
-
-    for k, item in enumerate(ahead(numbers())):
-        assert item == k
-        assert len(made) <= k + 4
-    assert made == list(range(20))
-
-
-def test_an_error_of_the_thread_is_raised_where_its_item_was_due() -> None:
-    def broken() -> Iterator[int]:
-        yield 1
-        raise OSError("the disk is gone")
-
-    items = ahead(broken())
-    assert next(items) == 1
-    with pytest.raises(OSError, match="the disk is gone"):
-        next(items)
-
-
-def test_a_receiver_that_stops_early_ends_the_thread_and_its_source() -> None:
-    import threading
-
-    ended: list[str] = []
-
-    def endless() -> Iterator[Tensor]:
-        try:
-            while True:
-                yield torch.zeros(1)
-        finally:
-            ended.append(threading.current_thread().name)
-
-    items = ahead(endless())
-    next(items)
-    items.close()
-    assert ended == ["seisfast feed"], "closed by the thread that made the items"
-    assert "seisfast feed" not in [thread.name for thread in threading.enumerate()]

@@ -19,7 +19,8 @@ from seisfast.training.config import TrainingConfig
 DESCRIPTION = (
     "Train a network. The data are either a folder (--data), split 10:1:1 into training, validation and "
     "test models, or endless: new models are drawn from --geology and their records simulated over "
-    "--survey in every epoch. The run folder gets best.pt, last.pt, log.jsonl and config.yaml. Ctrl-C "
+    "--survey in every epoch. A folder that does not say what recorded it, as OpenFWI's, takes --survey for the "
+    "changes of --augmentation that need it. The run folder gets best.pt, last.pt, log.jsonl and config.yaml. Ctrl-C "
     "saves; the run then goes on with 'seisfast train --config RUN/config.yaml --resume'."
 )
 
@@ -37,6 +38,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     endless = parser.add_argument_group("endless data, size")
     endless.add_argument("--count", type=int, default=1000, help="new models per epoch")
     endless.add_argument("--validation_count", type=int, default=100, help="models of the fixed validation set")
+    endless.add_argument(
+        "--repeats", type=int, default=1, help="times that each new model is used in an epoch, mixed with others"
+    )
     add_survey_arguments(parser)
     group = parser.add_argument_group("training")
     help_of = _attribute_help(TrainingConfig)
@@ -50,6 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 _TYPES: dict[str, Any] = {
     "str": str,
     "int": int,
+    "int | None": int | None,
     "float": float,
     "bool": bool,
     "float | None": float | None,
@@ -65,13 +70,14 @@ def run(options: Namespace) -> None:
     folder = needed("--run", options.run, "the folder of the run")
     values = {option.name: options[option.name] for option in fields(TrainingConfig)}
     config = TrainingConfig(**values)
-    train, validation, settings = _data(options, config)
+    train, validation, survey, settings = _data(options, config)
     try:
         best = training.fit(
             config,
             train,
             validation,
             folder,
+            survey=survey,
             resume=bool(options.resume),
             settings={"run": folder, **settings},
         )
@@ -81,25 +87,35 @@ def run(options: Namespace) -> None:
     print(best)
 
 
-def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, dict[str, Any]]:
-    """Training data, validation data, and the entries of config.yaml that describe them."""
+def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Training data, validation data, a survey for data that do not know theirs, and their entries of config.yaml."""
     from seisfast import data, geology
 
     if (options.data is None) == (options.geology is None):
         raise ValueError("give either --data (a folder) or --geology (endless data)")
     if options.data is not None:
+        if options.repeats != 1:
+            raise ValueError(f"--repeats is for endless data (--geology), got {options.repeats} with --data")
         whole = data.StoredDataset(options.data)
         train, validation, _ = geology.split(len(whole))
         parts = (data.StoredDataset(options.data, train), data.StoredDataset(options.data, validation))
-        return *parts, {"data": options.data}
+        if options.survey is None:
+            return *parts, None, {"data": options.data}
+        return *parts, make_survey(options, whole.geometry["shape"]), {"data": options.data, **_chosen(options)}
     family = make_geology(options)
     survey = make_survey(options, family.shape)
     shared: dict[str, Any] = {"batch_size": config.batch_size, "device": simulation_device(config.device)}
-    train_set = data.SimulatedDataset(family, survey, options.count, seed=config.seed, **shared)
+    train_set = data.SimulatedDataset(
+        family, survey, options.count, seed=config.seed, repeats=options.repeats, **shared
+    )
     validation_set = data.SimulatedDataset(family, survey, options.validation_count, seed=config.seed + 1, **shared)
-    names = ["geology", "geology_options", "count", "validation_count"]
-    names += ["survey", "survey_options", "frequency", "sources", "receivers", "depth"]
-    return train_set, validation_set, {name: options[name] for name in names}
+    names = ["geology", "geology_options", "count", "validation_count", "repeats"]
+    return train_set, validation_set, None, {**{name: options[name] for name in names}, **_chosen(options)}
+
+
+def _chosen(options: Namespace) -> dict[str, Any]:
+    """The options of the survey."""
+    return {name: options[name] for name in ("survey", "survey_options", "frequency", "sources", "receivers", "depth")}
 
 
 def _attribute_help(cls: type) -> dict[str, str]:

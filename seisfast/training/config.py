@@ -11,6 +11,7 @@ import torch
 
 from seisfast import losses, networks
 from seisfast.arguments import positive, whole
+from seisfast.augmentation import Augmentation
 from seisfast.normalization import check_range
 from seisfast.training.precision import PRECISIONS
 
@@ -42,6 +43,9 @@ class TrainingConfig:
         velocity_range: lowest and highest velocity in m/s that the network can give
             (null: those of the geology that made the data).
         zero_last_sample: set the last sample of every record to zero, as in the released OpenFWI files.
+        agc: samples in the window of an automatic gain control of the records (null: none); part of the normalization.
+        augmentation: random changes of the training data, options of Augmentation: flip, wavelet, shift, gain, noise,
+            noise_band, missing, per_shot. Validation data stay as they are.
         checkpoint_minutes: an epoch that takes longer is saved this often on the way.
 
     Raises:
@@ -69,6 +73,8 @@ class TrainingConfig:
     data_transform: str = "linear"
     velocity_range: tuple[float, float] | None = None
     zero_last_sample: bool = False
+    agc: int | None = None
+    augmentation: dict[str, Any] = field(default_factory=dict)
     checkpoint_minutes: float = 10.0
 
     def __post_init__(self) -> None:
@@ -87,6 +93,9 @@ class TrainingConfig:
             if not isinstance(getattr(self, name), dict):
                 raise TypeError(f"{name} must be a dict, got {getattr(self, name)!r}")
         losses.build(self.loss, **self.loss_options)
+        object.__setattr__(self, "augmentation", Augmentation.from_dict(self.augmentation).to_dict())
+        if self.agc is not None:
+            whole("agc", self.agc)
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             whole(name, getattr(self, name), least)
         for name in ("minutes", "lr", "clip"):

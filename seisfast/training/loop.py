@@ -19,6 +19,7 @@ from seisfast import losses, networks
 from seisfast.data.progress import clock
 from seisfast.files import replace_file
 from seisfast.normalization import Normalization
+from seisfast.survey import Survey
 from seisfast.training import checkpoint
 from seisfast.training.config import TrainingConfig, resolve_device, to_yaml
 from seisfast.training.feed import Dataset, Feed, starting_normalization
@@ -59,6 +60,7 @@ def fit(
     run_dir: str | PathLike[str],
     *,
     normalization: Normalization | None = None,
+    survey: Survey | None = None,
     resume: bool | Literal["auto"] = False,
     settings: Mapping[str, Any] | None = None,
     verbose: bool = True,
@@ -78,6 +80,8 @@ def fit(
         run_dir: folder of the run, made when missing.
         normalization: units of the network; left out, the data constants come from the first training
             records.
+        survey: of the records, for data sets that do not know their own (OpenFWI's: `Survey.openfwi()`); some changes
+            of `config.augmentation` need it. It is kept in the checkpoints.
         resume: True goes on from last.pt, False refuses a folder that holds a run, "auto" does what fits.
         settings: more entries for config.yaml, such as where the data lie.
         verbose: print a line per epoch and show a progress bar on a terminal.
@@ -92,13 +96,14 @@ def fit(
             state.
         Interrupted: after Ctrl-C or SIGTERM, once the state is saved.
         ValueError: training and validation data of different geometry, or that are not finite, batches too small to
-            train on, a precision that the device does not have, or a resumed run with other settings.
+            train on, a survey that is not the data's, an augmentation that does not fit the data, a precision that the
+            device does not have, or a resumed run with other settings.
     """
     run = Path(run_dir)
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     saved = saved_run(run, resume)
-    feeds = Feed(train, config, device, "train"), Feed(validation, config, device, "validation")
+    feeds = Feed(train, config, device, "train", survey), Feed(validation, config, device, "validation")
     if feeds[0].geometry != feeds[1].geometry:
         raise ValueError(f"validation must have the geometry of train, {feeds[0].geometry}, got {feeds[1].geometry}")
     if saved is not None:
@@ -337,6 +342,7 @@ class _Run:
             content["progress"] = asdict(self.progress)
             content["random"] = checkpoint.random_state(self.device)
             content["train_models"] = self.train_feed.models
+            content["train_repeats"] = self.train_feed.repeats
             self._saved_at = time.monotonic()
         checkpoint.save(path, content)
 

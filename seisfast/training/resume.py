@@ -47,10 +47,11 @@ def check_same_run(
     Raises:
         ValueError: naming what differs.
     """
-    before, now = saved["config"], config.to_dict()
-    changed = [name for name in now if name not in _CHANGEABLE and before.get(name) != now[name]]
+    before = {**TrainingConfig().to_dict(), **saved["config"]}  # what a version of before did not have was off
+    now = config.to_dict()
+    changed = [name for name in now if name not in _CHANGEABLE and before[name] != now[name]]
     if changed:
-        text = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in changed)
+        text = ", ".join(f"{name} was {before[name]!r} and is {now[name]!r}" for name in changed)
         raise ValueError(f"a resumed run keeps its settings, but {text}")
     if (before["minutes"] is None) != (config.minutes is None):
         raise ValueError("a resumed run keeps its kind of schedule: epochs or minutes")
@@ -61,5 +62,8 @@ def check_same_run(
             f"got {feed.models} models, {feed.geometry}"
             f"{'' if saved['survey'] == feed.survey else ', and another survey'}"
         )
-    if normalization is not None and normalization.to_dict() != saved["normalization"]:
+    repeats = saved.get("train_repeats", 1)
+    if repeats != feed.repeats:
+        raise ValueError(f"a resumed run uses its models as often, {repeats} times an epoch, got {feed.repeats}")
+    if normalization is not None and normalization != Normalization.from_dict(saved["normalization"]):
         raise ValueError("a resumed run keeps its normalization, but another one was given")
