@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from seisfast import metrics
 from seisfast.data import StoredDataset
 from seisfast.data.checks import check_finite
+from seisfast.data.progress import model_bar
 from seisfast.files import replace_file
 from seisfast.prediction import Predictor, load
 from seisfast.survey import Survey
@@ -113,6 +114,7 @@ def evaluate(
     preset: str = "seisinv",
     misfit: int = 0,
     batch_size: int = 16,
+    progress: bool = False,
 ) -> Evaluation:
     """Tests networks on models they have not seen, beside references made from the training models.
 
@@ -131,6 +133,7 @@ def evaluate(
             relative L2 difference to the measured records; needs the survey. Predictions are limited to the
             velocity range.
         batch_size: models that pass through a network at a time.
+        progress: show how far it is.
 
     Raises:
         FileNotFoundError: no checkpoint there.
@@ -142,9 +145,9 @@ def evaluate(
     predictors = {name: n if isinstance(n, Predictor) else load(n) for name, n in networks.items()}
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    velocity_range = _check(predictors, dataset, misfit)
+    velocity_range = _check(predictors, dataset, misfit, progress)
     known = None if training is None else _training_models(training, _geometry(dataset)["shape"])
-    truth, predictions = _predict(predictors, dataset, batch_size)
+    truth, predictions = _predict(predictors, dataset, batch_size, progress)
     notes = [
         f"{len(truth)} test models; MAE and MSE in {metrics.PRESETS[preset].error_unit} units "
         f"({velocity_range[0]:g} to {velocity_range[1]:g} m/s), convention {preset!r}."
@@ -159,16 +162,18 @@ def evaluate(
     edges = metrics.edges_available()
     if not edges:
         notes.append('Soft F is left out: it needs scikit-image (pip install "seisfast[metrics]").')
-    rows = {
-        name: metrics.evaluate(maps, truth, preset=preset, velocity_range=velocity_range, edges=edges)
-        for name, maps in predictions.items()
-    }
+    rows = {}
+    with model_bar("metrics", len(predictions), shown=progress, unit="rows") as advance:
+        for name, maps in predictions.items():
+            rows[name] = metrics.evaluate(maps, truth, preset=preset, velocity_range=velocity_range, edges=edges)
+            advance(1)
     survey = _survey(predictors, dataset)
     if misfit and survey is not None:
         count = min(misfit, len(truth))
-        for name, maps in predictions.items():
-            limited = maps[:count].clamp(*velocity_range)
-            rows[name]["misfit"] = data_misfit(limited, dataset, survey)
+        with model_bar("misfit", count * len(predictions), shown=progress) as advance:
+            for name, maps in predictions.items():
+                limited = maps[:count].clamp(*velocity_range)
+                rows[name]["misfit"] = data_misfit(limited, dataset, survey, advance)
         notes.append(f"Data misfit: relative L2 difference of simulated and measured records, mean of {count} models.")
     return Evaluation(
         rows, truth, predictions, predictors, dataset, preset, velocity_range, survey,
@@ -194,17 +199,21 @@ def depth_profile(velocity: Tensor) -> Tensor:
     return torch.stack([row.median() for row in rows])[:, None].expand(velocity.shape[1:]).contiguous()
 
 
-def data_misfit(velocity: Tensor, dataset: Pairs, survey: Survey) -> float:
+def data_misfit(velocity: Tensor, dataset: Pairs, survey: Survey, advance: Callable[[int], object] = int) -> float:
     """Mean over models of the relative L2 difference between simulated and measured records.
 
     Args:
         velocity: predictions for the first models of the data set, m/s, `[models, nz, nx]`.
         dataset: gives the measured records.
         survey: their acquisition.
+        advance: is told of every model simulated.
     """
     from seisfast.propagator import simulate
 
-    errors = [relative_error(simulate(velocity[k], survey), dataset[k][0])[0] for k in range(len(velocity))]
+    errors = []
+    for k in range(len(velocity)):
+        errors.append(relative_error(simulate(velocity[k], survey), dataset[k][0])[0])
+        advance(1)
     return sum(errors) / len(errors)
 
 
@@ -248,7 +257,7 @@ def format_metric(column: str, value: float) -> str:
     return f"{value:.{COLUMNS[column][1]}f}"
 
 
-def _check(predictors: Mapping[str, Predictor], dataset: Pairs, misfit: int) -> tuple[float, float]:
+def _check(predictors: Mapping[str, Predictor], dataset: Pairs, misfit: int, progress: bool) -> tuple[float, float]:
     if not predictors:
         raise ValueError("networks must name at least one network, got none")
     if misfit < 0:
@@ -266,7 +275,8 @@ def _check(predictors: Mapping[str, Predictor], dataset: Pairs, misfit: int) -> 
             raise ValueError(
                 f"dataset must have the geometry that {name} was trained on, {predictor.geometry}, got {geometry}"
             )
-    check_finite("dataset", dataset)
+    with model_bar("check", len(dataset), shown=progress) as advance:
+        check_finite("dataset", dataset, advance)
     return next(iter(ranges.values()))
 
 
@@ -291,15 +301,19 @@ def _geometry(dataset: Pairs) -> dict[str, Any]:
     return {"shots": shots, "receivers": receivers, "samples": samples, "shape": tuple(velocity.shape[1:])}
 
 
-def _predict(predictors: Mapping[str, Predictor], dataset: Pairs, batch_size: int) -> tuple[Tensor, dict[str, Tensor]]:
+def _predict(
+    predictors: Mapping[str, Predictor], dataset: Pairs, batch_size: int, progress: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
     truth: list[Tensor] = []
     maps: dict[str, list[Tensor]] = {name: [] for name in predictors}
-    for start in range(0, len(dataset), batch_size):
-        pairs = [dataset[k] for k in range(start, min(start + batch_size, len(dataset)))]
-        records = torch.stack([record for record, _ in pairs])
-        truth += [velocity[0] for _, velocity in pairs]
-        for name, predictor in predictors.items():
-            maps[name].append(predictor(records, batch_size=batch_size))
+    with model_bar("predict", len(dataset), shown=progress) as advance:
+        for start in range(0, len(dataset), batch_size):
+            pairs = [dataset[k] for k in range(start, min(start + batch_size, len(dataset)))]
+            records = torch.stack([record for record, _ in pairs])
+            truth += [velocity[0] for _, velocity in pairs]
+            for name, predictor in predictors.items():
+                maps[name].append(predictor(records, batch_size=batch_size))
+            advance(len(pairs))
     return torch.stack(truth), {name: torch.cat(parts) for name, parts in maps.items()}
 
 

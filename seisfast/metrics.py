@@ -189,15 +189,23 @@ def soft_f(prediction: Tensor, target: Tensor) -> float:
     return sum(scores) / len(scores)
 
 
-def interfaces(velocity: Tensor) -> Tensor:
-    """Cells of piecewise constant maps `[..., nz, nx]` where the next cell below or to the right differs.
+def interfaces(velocity: Tensor, step: float = 0.0) -> Tensor:
+    """Cells of maps `[..., nz, nx]` from which the next cell below or to the right differs by more than `step`.
 
-    The last row and column take their neighbour's value, as in the released code.
+    The last row and column take their neighbour's value, as in the released code, whose maps are piecewise constant and
+    whose step is 0; a larger one leaves out velocities that grow with depth within a layer.
+
+    Source:
+        aaspip/geofwi, `geofwi/train.py`.
     """
-    cell = velocity[..., :-1, :-1]
-    changes = (velocity[..., 1:, :-1] != cell) | (velocity[..., :-1, 1:] != cell)
-    changes = torch.cat([changes, changes[..., -1:, :]], dim=-2)
-    return torch.cat([changes, changes[..., -1:]], dim=-1)
+    changes = torch.zeros(velocity.shape, dtype=torch.bool, device=velocity.device)
+    changes[..., :-1, :] |= velocity.diff(dim=-2).abs() > step
+    changes[..., :-1] |= velocity.diff(dim=-1).abs() > step
+    if velocity.shape[-2] > 1:
+        changes[..., -1, :] = changes[..., -2, :]
+    if velocity.shape[-1] > 1:
+        changes[..., -1] = changes[..., -2]
+    return changes
 
 
 def soft_f_of_edges(predicted: Tensor, true: Tensor) -> float:

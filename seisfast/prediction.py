@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seisfast import networks
+from seisfast.data.progress import model_bar
 from seisfast.normalization import Normalization
 from seisfast.survey import Survey
 from seisfast.training import checkpoint
@@ -45,13 +46,14 @@ class Predictor:
         self.epoch: int = content["epoch"]
         self.config: dict[str, Any] = content["config"]
 
-    def __call__(self, records: Tensor | npt.ArrayLike, *, batch_size: int = 16) -> Tensor:
+    def __call__(self, records: Tensor | npt.ArrayLike, *, batch_size: int = 16, progress: bool = False) -> Tensor:
         """Velocity from records.
 
         Args:
             records: raw records as simulated or measured, `[shots, time, receivers]` or
                 `[models, shots, time, receivers]`.
             batch_size: models that pass through the network at a time.
+            progress: show how far it is.
 
         Returns:
             m/s, float32 on the CPU, `[nz, nx]` or `[models, nz, nx]`.
@@ -64,13 +66,12 @@ class Predictor:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         data = self.check_records(records)
         batched = data if data.dim() == 4 else data[None]
-        with torch.inference_mode():
-            maps = [
-                self.normalization.decode_velocity(
-                    self.network(self.normalization.encode_records(part.to(self.device))).float()
-                ).cpu()
-                for part in torch.split(batched, batch_size)
-            ]
+        maps = []
+        with torch.inference_mode(), model_bar("predict", len(batched), shown=progress) as advance:
+            for part in torch.split(batched, batch_size):
+                output = self.network(self.normalization.encode_records(part.to(self.device))).float()
+                maps.append(self.normalization.decode_velocity(output).cpu())
+                advance(len(part))
         velocity = torch.cat(maps)[:, 0]
         return velocity if data.dim() == 4 else velocity[0]
 

@@ -132,10 +132,20 @@ class Run:
         data: Tensor = torch.cat(groups).unflatten(0, (models, shots))
         return data
 
-    def _group(self, models: slice, shots: slice, callback: Callback) -> Tensor:
+    def part(self, models: slice, shots: slice) -> Tensor:
+        """The records of some shots of some models, `[models, shots, time, receivers]`, the same as those of all."""
+        weights = self.weights if self.weights is None or len(self.weights) == 1 else self.weights[shots]
+        records = self._on_samples(self.propagated(self._inputs_of(models, shots))[0], weights)
+        _check_finite(records if self.velocity.dim() == 3 else records[0], models.start, shots.start)
+        return records.to(self.velocity.dtype)
+
+    def _inputs_of(self, models: slice, shots: slice) -> tuple[Tensor, ...]:
         velocity, wavelet, sources, receivers, profile = self.inputs
         heard = receivers if len(receivers) == 1 else receivers[shots]
-        data, fields = self.propagated((velocity[models], wavelet[models, shots], sources[shots], heard, profile))
+        return velocity[models], wavelet[models, shots], sources[shots], heard, profile
+
+    def _group(self, models: slice, shots: slice, callback: Callback) -> Tensor:
+        data, fields = self.propagated(self._inputs_of(models, shots))
         first = models.start, shots.start
         _check_finite(data if self.velocity.dim() == 3 else data[0], *first)  # in float32: cells may exceed float16
         with temporarily_clear_interpreter_stack():  # a callback within torch.func sees ordinary tensors
@@ -147,8 +157,11 @@ class Run:
 
     def assembled(self, data: Tensor) -> Tensor:
         """What the operators recorded on cells and inner steps, as the caller expects it: a linear map."""
-        data = data if self.weights is None else gather(data, self.weights)
-        return self._as_given(data if self.substeps == 1 else downsampled(data, self.substeps))
+        return self._as_given(self._on_samples(data, self.weights))
+
+    def _on_samples(self, data: Tensor, weights: Tensor | None) -> Tensor:
+        data = data if weights is None else gather(data, weights)
+        return data if self.substeps == 1 else downsampled(data, self.substeps)
 
     def records(self, data: Tensor, cause: str = DIVERGED) -> Tensor:
         """The same, checked to be finite where values may be read."""
@@ -168,11 +181,12 @@ class Run:
 
 def prepare(
     velocity: Tensor, survey: Survey, storage: Storage | None, engine: str, substeps: int | str,
-    snapshots: Every[Any] | None = None, gradient: bool | None = None,
+    snapshots: Every[Any] | None = None, gradient: bool | None = None, in_parts: bool = False,
 ) -> Run:  # fmt: skip
     """Check the arguments of `simulate`, which names what is raised, before any work is done.
 
-    What the gradient needs is kept, by default, where autograd asks for it.
+    What the gradient needs is kept, by default, where autograd asks for it. All records must fit in memory, unless they
+    are made `in_parts`.
     """
     if not isinstance(velocity, Tensor) or velocity.dtype not in FLOATS:
         found = velocity.dtype if isinstance(velocity, Tensor) else type(velocity).__name__
@@ -210,13 +224,14 @@ def prepare(
             "substeps must be a number inside torch.compile, CUDA-graph capture and torch.func.vmap, where the fastest "
             'velocity cannot be read (Survey.substeps finds the number), got "auto"'
         )
-    check_refinable(batch, survey, steps)
+    check_refinable(batch[:1] if in_parts else batch, survey, steps)
     survey = survey.refined(steps)
     shape = (batch.shape[1], batch.shape[2])
     sources, strengths = survey.cells("sources", shape, batch.device, batch.dtype)
     receivers, weights = survey.cells("receivers", shape, batch.device, batch.dtype)
     traces = receivers.shape[1] * (2 if seen else 1) + (0 if weights is None else survey.receivers_per_shot)
-    scheme = planned_scheme(batch, survey, storage or Storage(), engine, traces, snapshots, steps, gradient)
+    together = 0 if in_parts else traces
+    scheme = planned_scheme(batch, survey, storage or Storage(), engine, together, snapshots, steps, gradient)
     inputs = (
         batch,
         expand_wavelet(survey, batch, strengths),

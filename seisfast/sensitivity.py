@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seisfast.data import StoredDataset
+from seisfast.data.progress import model_bar
 from seisfast.networks import SeisInvNet
 from seisfast.prediction import Predictor, load
 from seisfast.survey import Survey
@@ -101,6 +102,7 @@ def measure(
     records: StoredDataset | Tensor | npt.ArrayLike,
     *,
     batch_size: int = 16,
+    progress: bool = False,
 ) -> Sensitivity:
     """Mean feature maps of a trained SeisInvNet by receiver group, and where in the model they are active.
 
@@ -111,6 +113,7 @@ def measure(
         network: predictor, run folder or checkpoint.
         records: raw records `[models, shots, time, receivers]` or `[shots, time, receivers]`, or a data set.
         batch_size: models that pass through the network at a time.
+        progress: show how far it is.
 
     Raises:
         FileNotFoundError: no checkpoint there.
@@ -138,10 +141,11 @@ def measure(
     groups = receiver_groups(survey, module.shots, module.receivers)
 
     total = torch.zeros(module.shots * module.receivers, *module.map_shape, dtype=torch.float64)
-    with torch.inference_mode():
+    with torch.inference_mode(), model_bar("feature maps", models, shown=progress) as advance:
         for part in parts:
             encoded = predictor.normalization.encode_records(part.to(predictor.device))
             total += module.features(encoded).sum(0, dtype=torch.float64).cpu()
+            advance(len(part))
     total = total.clone()  # what inference mode made is no ordinary tensor
     if not bool(torch.isfinite(total).all()):
         raise ValueError(f"the feature maps of {predictor.path} hold NaN or infinity")

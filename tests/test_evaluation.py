@@ -13,7 +13,7 @@ from small_data import SHAPE, SURVEY
 from small_run import damaged, parts, stored_and_runs
 
 from seisfast import metrics
-from seisfast.data import StoredDataset
+from seisfast.data import StoredDataset, progress
 from seisfast.evaluation import (
     MEAN_MODEL,
     PROFILE,
@@ -28,6 +28,7 @@ from seisfast.evaluation import (
 )
 from seisfast.prediction import Predictor, load
 from seisfast.propagator import simulate
+from seisfast.sensitivity import measure
 from seisfast.training import checkpoint
 
 
@@ -60,6 +61,28 @@ def test_rows_hold_the_metrics_of_the_predictions(
     for name, value in expected.items():
         assert result.rows["ConvBaseline"][name] == pytest.approx(value, rel=1e-5), name
     assert result.survey == SURVEY
+
+
+def test_a_long_evaluation_shows_how_far_it_is(
+    folder: Path, predictors: dict[str, Predictor], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    test = parts(folder / "data")[2]
+    evaluate(predictors, test, misfit=1, progress=True)
+    last = [line.rpartition(" in ")[0] for line in capsys.readouterr().err.splitlines() if " in 0:" in line]
+    steps = {"check": "2 of 2 models", "predict": "2 of 2 models", "metrics": "2 of 2 rows", "misfit": "2 of 2 models"}
+    assert last == [f"{step}: {count}" for step, count in steps.items()]
+    predictors["SeisInvNet"](test.read([0, 1])[0], batch_size=1, progress=True)
+    told = capsys.readouterr().err.splitlines()
+    assert [line[:23] for line in told] == [
+        "predict: 1 of 2 models ",
+        "predict: 2 of 2 models ",
+        "predict: 2 of 2 models ",
+    ]
+    measure(predictors["SeisInvNet"], test, batch_size=1, progress=True)
+    assert "feature maps: 2 of 2 models in 0:" in capsys.readouterr().err
+    evaluate(predictors, test)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_references_are_made_of_the_training_models(result: Evaluation, folder: Path) -> None:

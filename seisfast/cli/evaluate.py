@@ -72,6 +72,7 @@ def run(options: Namespace) -> None:
         preset=options.preset,
         misfit=options.misfit,
         batch_size=options.batch_size,
+        progress=True,
     )
     print(result.table())
     draw_without_window()

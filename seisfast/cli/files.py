@@ -1,8 +1,10 @@
-"""Arrays from and to .npy files."""
+"""Arrays from and to .npy files, and the parts of a data set."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seisfast.files import replace_file
+from seisfast.files import replace_file, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+PARTS = ("train", "validation", "test")
 
 
 def load_array(option: str, path: str) -> Tensor:
@@ -50,6 +54,22 @@ def save_array(path: str, values: Tensor) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_file(file, buffer.getvalue())
     return file
+
+
+@contextlib.contextmanager
+def growing_array(path: str, shape: Sequence[int], dtype: torch.dtype) -> Iterator[Callable[[Tensor], object]]:
+    """What appends tensors, in C order, to a .npy file of this shape; the file has its name when all are written.
+
+    Raises:
+        ValueError: a name that does not end in .npy.
+    """
+    file = check_output(path, ".npy")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descr = np.lib.format.dtype_to_descr(torch.empty(0, dtype=dtype).numpy().dtype)
+    with replacing(file) as written:
+        header = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
+        np.lib.format.write_array_header_1_0(written, header)
+        yield lambda part: written.write(part.to("cpu", dtype).contiguous().numpy().data)
 
 
 def check_output(path: str, suffix: str) -> Path:
@@ -102,6 +122,18 @@ def pick(option: str, values: Tensor, index: int, dims: int) -> Tensor:
     if not 0 <= index < len(values):
         raise ValueError(f"--index must lie between 0 and {len(values) - 1} for {option}, got {index}")
     return values[index]
+
+
+def split_range(folder: str, split: str) -> range:
+    """The models of a part of a data set: test, validation, train or all.
+
+    Raises:
+        FileNotFoundError, ValueError: no data set there, or one too small for parts.
+    """
+    from seisfast import data, geology
+
+    count = len(data.StoredDataset(folder))
+    return range(count) if split == "all" else dict(zip(PARTS, geology.split(count), strict=True))[split]
 
 
 def draw_without_window() -> None:

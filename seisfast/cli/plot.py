@@ -1,4 +1,4 @@
-"""Draw a velocity model, shot gathers, a wavefield, the loss curves of runs, or the feature maps of a SeisInvNet."""
+"""Draw a model, shot gathers, a wavefield, a data set's statistics, loss curves, or a SeisInvNet's feature maps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from seisfast import plot, simulate
-from seisfast.cli import plot_wavefield
-from seisfast.cli.files import draw_without_window, figure_of, load_models, load_records, pick
+from seisfast.cli import plot_dataset, plot_wavefield
+from seisfast.cli.files import draw_without_window, figure_of, load_models, load_records, pick, split_range
+from seisfast.cli.geologies import add_geology_arguments
 from seisfast.cli.parser import default_of, given, needed
 from seisfast.cli.surveys import SUBSTEPS, found_survey, models_and_survey, steps_per_sample
 from seisfast.plot.axes import colour_map, percentile
@@ -26,7 +27,9 @@ DESCRIPTION = (
     "the loss curves of runs (--runs). 'seisfast plot features --checkpoint RUN --data FOLDER' draws the mean feature "
     "map of each receiver group of a trained SeisInvNet and prints where in the model it is active. 'seisfast plot "
     "wavefield --velocity MODEL --survey SURVEY' simulates a shot and draws its wavefield over the model: an animation "
-    "(.gif, .mp4), or up to six of its frames (.png, .pdf, .svg)."
+    "(.gif, .mp4), or up to six of its frames (.png, .pdf, .svg). 'seisfast plot dataset' draws examples of the models "
+    "of --data, --velocity or --geology, their velocities against depth, the histogram and where the interfaces lie, "
+    "for one set or for several together, and prints a table."
 )
 
 FEATURE_MODELS = 100
@@ -35,12 +38,15 @@ STILL = (".png", ".pdf", ".svg")
 OWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "features": ("feature maps", ("checkpoint", "data", "split", "count")),
     "wavefield": ("wavefield", ("shot", "every", "substeps", "fps")),
+    "dataset": ("data set", ("data", "split", "count", *plot_dataset.OWN)),
 }
 # Words, what they take, and the options of other pictures, with no default, that they do not.
 REFUSED = {
     "features": ("--checkpoint and --data", (*INPUTS, "predicted", "profiles", "index", "shots", "spacing", "survey",
                                              "perc")),
     "wavefield": ("--velocity and --survey", ("records", "runs", "predicted", "profiles", "shots", "spacing")),
+    "dataset": ("--data, --velocity and --geology", ("records", "runs", "predicted", "profiles", "index", "shots",
+                                                     "survey", "perc")),
 }  # fmt: skip
 
 
@@ -49,17 +55,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "what",
         type=str,
-        choices=["features", "wavefield"],
+        choices=["features", "wavefield", "dataset"],
         nargs="?",
         default=None,
-        metavar="features|wavefield",
+        metavar="features|wavefield|dataset",
         help="feature maps of the --checkpoint for records of --data, by receiver group; wavefield of a shot over the "
-        "--velocity model",
+        "--velocity model; statistics of the models of a data set",
     )
     parser.add_argument(
         "--output", type=str | None, default=None, help="picture to write: .png, .pdf or .svg; wavefield: .gif or .mp4"
     )
-    parser.add_argument("--velocity", type=str | None, default=None, help=".npy file of models, m/s")
+    parser.add_argument(
+        "--velocity",
+        type=str,
+        nargs="+",
+        default=None,
+        help=".npy file of models, m/s; dataset: one set of several files",
+    )
     parser.add_argument("--predicted", type=str, nargs="+", default=None, help=".npy files of predictions")
     parser.add_argument("--profiles", action="store_true", help="vertical profiles instead of maps")
     parser.add_argument("--records", type=str | None, default=None, help=".npy file of records")
@@ -104,22 +116,30 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--checkpoint", type=str | None, default=None, help="features: run folder, or a checkpoint file"
     )
     parser.add_argument(
-        "--data", type=str | None, default=None, help="features: folder of records and models, or .npy file of records"
+        "--data",
+        type=str,
+        nargs="+",
+        default=None,
+        help="features: folder of records and models, or .npy file of records; dataset: folders, a set each, or .json "
+        "files that --statistics wrote",
     )
     parser.add_argument(
         "--split",
         type=Literal["test", "validation", "train", "all"] | None,
         default=None,
-        help="features: part of the folder, as in evaluate; test when left out",
+        help="features, dataset: part of the folder, as in evaluate; test when left out, for dataset all",
     )
     parser.add_argument(
         "--count",
         type=int | None,
         default=None,
-        help=f"features: mean of so many models, the first ones; up to {FEATURE_MODELS} when left out",
+        help=f"features, dataset: so many models, the first ones; when left out up to {FEATURE_MODELS}, for dataset "
+        f"all; with --geology the number of its models, {plot_dataset.GENERATED} when left out",
     )
     parser.add_argument("--batch_size", type=int, default=16, help="features: models that pass the network at a time")
     parser.add_argument("--device", type=str, default="auto", help="features, wavefield: auto, cpu or cuda")
+    add_geology_arguments(parser, "data set (plot dataset)")
+    plot_dataset.add_arguments(parser)
 
 
 def run(options: Namespace) -> None:
@@ -129,10 +149,12 @@ def run(options: Namespace) -> None:
     if options.what is not None:
         chosen = [options.what]
     elif len(chosen) != 1:
-        raise ValueError("give one of --velocity, --records and --runs, or the word features or wavefield first")
+        raise ValueError(
+            "give one of --velocity, --records and --runs, or a word first: features, wavefield or dataset"
+        )
     draw = {
         "velocity": _velocity, "records": _records, "runs": _runs, "features": _features,
-        "wavefield": plot_wavefield.draw,
+        "wavefield": plot_wavefield.draw, "dataset": plot_dataset.draw,
     }[chosen[0]]  # fmt: skip
     output = Path(needed("--output", options.output, "the picture to write"))
     suffixes = (*plot_wavefield.MOVING, *STILL) if options.what == "wavefield" else STILL
@@ -157,20 +179,35 @@ def run(options: Namespace) -> None:
 
 
 def _check_belonging(options: Namespace) -> None:
-    """Whether every option that is given belongs to the picture."""
+    """Whether every option that is given belongs to the picture, and names one thing where it must."""
+    own = OWN[options.what][1] if options.what is not None else ()
     for word, (picture, names) in OWN.items():
         for name in names:
-            if options.what != word and options[name] is not None:
+            if name not in own and _is_given(options[name]):
                 raise ValueError(f"--{name} belongs to the {picture}: seisfast plot {word} --{name} ...")
     if options.what is not None:
         takes, names = REFUSED[options.what]
         for name in names:
-            if options[name] is not None and options[name] is not False:
+            if _is_given(options[name]):
                 raise ValueError(f"plot {options.what} takes {takes}, not --{name}")
+    if options.what != "dataset":
+        for name in ("velocity", "data"):
+            options[name] = _one(f"--{name}", options[name])
     if options.predicted is not None and options.velocity is None:
         raise ValueError("--predicted needs --velocity, the true model")
     if options.profiles and options.predicted is None:
         raise ValueError("--profiles needs --predicted")
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False and value != {}
+
+
+def _one(option: str, values: list[str] | None) -> str | None:
+    """The only value of an option of which a data set may have several."""
+    if values is not None and len(values) > 1:
+        raise ValueError(f"{option} must name one file or folder, unless for plot dataset, got {len(values)}")
+    return None if values is None else values[0]
 
 
 def _check_features(options: Namespace) -> None:
@@ -218,7 +255,7 @@ def _features(options: Namespace) -> Figure:
     _check_features(options)
     predictor = prediction.load(options.checkpoint, device=options.device)
     sensitivity.network_with_maps(predictor)
-    result = sensitivity.measure(predictor, _feature_records(options), batch_size=options.batch_size)
+    result = sensitivity.measure(predictor, _feature_records(options), batch_size=options.batch_size, progress=True)
     print(result.table())
     return plot.features(result, **given(options, "cmap", "title"))
 
@@ -226,12 +263,10 @@ def _features(options: Namespace) -> Figure:
 def _feature_records(options: Namespace) -> StoredDataset | Tensor:
     """The first --count records of --data: of a part of a folder, or of a .npy file."""
     if Path(options.data).is_dir():
-        from seisfast import data, geology
+        from seisfast import data
 
-        split, chosen = options.split or "test", range(len(data.StoredDataset(options.data)))
-        if split != "all":
-            names = ("train", "validation", "test")
-            chosen = dict(zip(names, geology.split(len(chosen)), strict=True))[split]
+        split = options.split or "test"
+        chosen = split_range(options.data, split)
         place = options.data if split == "all" else f"the {split} part of {options.data}"
         return data.StoredDataset(options.data, chosen[: _count(options, len(chosen), place)])
     if options.split is not None:

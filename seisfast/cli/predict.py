@@ -59,7 +59,7 @@ def run(options: Namespace) -> None:
     if options.misfit and predictor.survey is None:
         raise ValueError("--misfit needs the survey, but the network was trained on data without one")
     pick("--records", records, options.index, 3)
-    velocity = predictor(records)
+    velocity = predictor(records, progress=True)
     file = save_array(options.output, velocity)
     print(f"{file}: {list(velocity.shape)}, {float(velocity.min()):.0f} to {float(velocity.max()):.0f} m/s")
     if truth is not None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any, Literal
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
-from torch import Tensor
 
-from seisfast.cli.files import check_output, load_array, load_models, save_array
+from seisfast.cli import simulate_file
 from seisfast.cli.geologies import add_geology_arguments, make_geology
 from seisfast.cli.parser import needed
 from seisfast.cli.surveys import SUBSTEPS, add_survey_arguments, make_survey, simulation_device, steps_per_sample
 from seisfast.data.writer import PER_FILE
+from seisfast.engines import ENGINES
 
 DESCRIPTION = (
     "Simulate acoustic records. With --geology: makes random velocity models and their records, in OpenFWI's layout or "
@@ -70,6 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     one.add_argument("--compare", type=str | None, default=None, help=".npy file of records to compare with")
     one.add_argument("--dtype", type=Literal["float32", "float64"], default="float32", help="precision of the run")
     one.add_argument("--substeps", type=steps_per_sample, default=1, help=SUBSTEPS)
+    one.add_argument("--engine", type=str, default="auto", help=f"one of {', '.join(ENGINES)}")
     add_survey_arguments(parser)
 
 
@@ -83,7 +81,7 @@ def run(options: Namespace) -> None:
     if options.velocity is None:
         _data_set(options)
     else:
-        _one_file(options)
+        simulate_file.run(options)
 
 
 def _check(options: Namespace) -> None:
@@ -110,6 +108,8 @@ def _data_set(options: Namespace) -> None:
             "--substeps belongs to --velocity, not to --geology: give the survey of a data set a smaller dt, "
             f"got {options.substeps}"
         )
+    if options.engine != "auto":
+        raise ValueError(f"--engine belongs to --velocity, not to --geology, got {options.engine}")
     geology = make_geology(options)
     survey = make_survey(options, geology.shape)
     on_workers = options.scheduler is not None and options.device == "auto"
@@ -144,44 +144,3 @@ def _told(found: Any, output: str, options: Namespace) -> str:  # noqa: ANN401 -
         "time",
     ]
     return "\n".join(lines)
-
-
-def _one_file(options: Namespace) -> None:
-    from seisfast.engines import choose_engine, planned_engine
-    from seisfast.evaluation import relative_error
-    from seisfast.propagator import simulate
-
-    if options.output is None and options.compare is None:
-        raise ValueError("give --output (a .npy file), --compare (records), or both")
-    if options.output is not None:
-        check_output(options.output, ".npy")
-    dtype = torch.float32 if options.dtype == "float32" else torch.float64
-    velocity = load_models("--velocity", options.velocity).to(simulation_device(options.device), dtype)
-    shape = (int(velocity.shape[-2]), int(velocity.shape[-1]))
-    survey = make_survey(options, shape)
-    reference = None if options.compare is None else _reference(options.compare, velocity, survey)
-    engine = choose_engine("auto", velocity.device)
-    if engine == "auto":
-        engine = planned_engine(survey, shape, dtype=dtype)["engine"]
-    print(f"{survey}, engine {engine}", file=sys.stderr)
-    start = time.perf_counter()
-    records = simulate(velocity, survey, substeps=options.substeps).cpu()
-    shots = survey.shots * (1 if velocity.dim() == 2 else len(velocity))
-    print(f"{shots} shots in {time.perf_counter() - start:.2f} s", file=sys.stderr)
-    if options.output is not None:
-        print(f"{save_array(options.output, records)}: {list(records.shape)} {options.dtype}")
-    if reference is not None:
-        error, samples = relative_error(records, reference)
-        left_out = "" if samples == survey.nt else " (the last sample of every trace is zero there and is left out)"
-        print(f"relative L2 error to {options.compare}: {error:.2e} over samples 0 to {samples - 1}{left_out}")
-
-
-def _reference(path: str, velocity: Tensor, survey: Any) -> Tensor:  # noqa: ANN401
-    """The records to compare with, in the shape that the simulation will have."""
-    reference = load_array("--compare", path)
-    wanted = [*velocity.shape[:-2], survey.shots, survey.nt, survey.receivers_per_shot]
-    if reference.dim() == 4 and velocity.dim() == 2 and reference.shape[0] == 1:
-        reference = reference[0]
-    if list(reference.shape) != wanted:
-        raise ValueError(f"--compare: the records must be {wanted} for this survey, {path} has {list(reference.shape)}")
-    return reference

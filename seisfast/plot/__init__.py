@@ -7,9 +7,21 @@ called.
 from __future__ import annotations
 
 from seisfast.plot.curves import losses
+from seisfast.plot.dataset import dataset
 from seisfast.plot.features import features
 from seisfast.plot.models import comparison, profiles, velocity
 from seisfast.plot.records import gather, gathers
 from seisfast.plot.wavefield import snapshots, wavefield
 
-__all__ = ["comparison", "features", "gather", "gathers", "losses", "profiles", "snapshots", "velocity", "wavefield"]
+__all__ = [
+    "comparison",
+    "dataset",
+    "features",
+    "gather",
+    "gathers",
+    "losses",
+    "profiles",
+    "snapshots",
+    "velocity",
+    "wavefield",
+]

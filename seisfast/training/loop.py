@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seisfast import losses, networks
+from seisfast.data.progress import clock
 from seisfast.files import replace_file
 from seisfast.geology.base import derived_seed
 from seisfast.normalization import Normalization
@@ -311,7 +312,8 @@ class _Run:
         count = 0.0
         low, high = self.normalization.velocity_range
         with self.processes.together("validated"), torch.inference_mode():
-            for records, velocity in self.validation_feed.epoch(0, 0):
+            for number, (records, velocity) in enumerate(self.validation_feed.epoch(0, 0), 1):
+                self.display.validating(number, self.validation_feed.batches)
                 prediction = self.step.predict(records)
                 target = self.normalization.unit_velocity(velocity)
                 loss_sum += float(self.step.loss(prediction, target)) * len(records)
@@ -356,7 +358,7 @@ class _Run:
         total = "" if self.config.minutes is not None else f"/{self.config.epochs}"
         self.display.line(
             f"epoch {progress.epoch}{total}: training loss {row['train_loss']:.4f}, validation loss "
-            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {_clock(self._elapsed)}"
+            f"{loss:.4f}{' (best)' if best else ''}, mean error {error:.0f} m/s, {clock(self._elapsed)}"
         )
 
     def _interrupt(self) -> None:
@@ -475,8 +477,3 @@ def _check_batches(network: networks.Network, feed: Feed, config: TrainingConfig
     except ValueError as error:
         what = "batch_size 1" if feed.batch_size == 1 else "a train set of 1 model"
         raise ValueError(f"batch_size and train must give batches of at least 2 models, got {what}: {error}") from None
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

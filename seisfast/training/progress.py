@@ -1,60 +1,48 @@
-"""What a person sees while a network trains (a line per epoch, a bar with the time left), and Ctrl-C."""
+"""What a person sees while a network trains (a line per epoch, how far and how fast it is), and Ctrl-C."""
 
 from __future__ import annotations
 
 import sys
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
+from seisfast.data.progress import Bar
+
 
 class Display:
-    """Lines and a progress bar on the terminal; silent when not `shown`.
+    """Lines and the progress of the run, with its rate in batches per second; silent when not `shown`.
 
     Args:
         total: all steps of the run, or all seconds of its budget.
-        unit: "batch" or "s".
+        unit: "batches" or "s".
         done: how much of it an earlier start has done.
         shown: False prints nothing.
     """
 
     def __init__(self, total: float, unit: str, done: float, shown: bool) -> None:
-        self._shown = shown
-        self._bar = _bar(total, unit, done) if shown else None
+        self._bar = Bar("training", total, done, unit=unit, shown=shown)
+        self._done, self._timed = done, unit == "s"
+        self._started, self._batches = time.monotonic(), 0
 
     def update(self, done: float, loss: float) -> None:
-        """Moves the bar to `done` and shows the loss of the last batch."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-            self._bar.update(done - self._bar.n)
+        """After a batch: moves the bar to `done` and shows the loss."""
+        self._done = done
+        self._batches += 1
+        rate = self._batches / max(time.monotonic() - self._started, 1e-9)
+        self._bar.move(done, f"{rate:.3g} batches/s, loss {loss:.4f}" if self._timed else f"loss {loss:.4f}")
+
+    def validating(self, batch: int, batches: int) -> None:
+        """Shows which batch of the validation models is next."""
+        self._bar.move(self._done, f"validation batch {batch} of {batches}")
 
     def line(self, text: str) -> None:
         """Prints a line above the bar."""
-        if self._bar is not None:
-            self._bar.write(text)
-        elif self._shown:
-            print(text, flush=True)
+        self._bar.write(text)
 
     def close(self) -> None:
         """Ends the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _bar(total: float, unit: str, done: float) -> Any:  # noqa: ANN401 - tqdm of an optional package
-    if not sys.stderr.isatty():
-        return None
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    rate = " {n:.0f}/{total:.0f} " + unit + " [{elapsed} < {remaining}{postfix}]"
-    return tqdm(
-        total=total,
-        initial=done,
-        unit=unit,
-        dynamic_ncols=True,
-        bar_format="{percentage:3.0f}%|{bar}|" + rate,
-    )
+        self._bar.close()
 
 
 class StopSignals:
