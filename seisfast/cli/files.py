@@ -52,11 +52,11 @@ def save_array(path: str, values: Tensor) -> Path:
     return file
 
 
-def check_output(path: str, suffix: str) -> Path:
+def check_output(path: str, suffix: str, option: str = "--output") -> Path:
     """The path of an output file, when its name ends as it must."""
     file = Path(path)
     if file.suffix != suffix:
-        raise ValueError(f"--output: the name must end in {suffix}, got {path}")
+        raise ValueError(f"{option}: the name must end in {suffix}, got {path}")
     return file
 
 
