@@ -147,7 +147,9 @@ def _mat_folder(options: Namespace) -> str:
     if Path(options.output).suffix:
         raise ValueError(f"OUTPUT must be a folder, or a .npy file for velocity models alone, got {options.output}")
     folder = data.convert_mat_folder(options.input, options.output, **given(options, "unit", "per_file"))
-    return f"{folder}: {len(data.StoredDataset(folder))} models"
+    stored = data.StoredDataset(folder)
+    shots, nt, receivers = (stored.geometry[name] for name in ("shots", "samples", "receivers"))
+    return f"{folder}: {len(stored)} models of {shots} shots, {nt} samples, {receivers} receivers"
 
 
 def _mat_velocities(options: Namespace) -> str:

@@ -212,6 +212,8 @@ def _records(options: Namespace) -> Figure:
 
 def _segy_records(options: Namespace) -> tuple[Tensor, Survey | None]:
     """Records of a SEG-Y file and the survey of their axes: their own, or --survey, onto which they are resampled."""
+    if options.index is not None:
+        raise ValueError(f"--index belongs to a batch, and {options.records} is one record")
     gathers = load_gathers("--records", options.records, options.geometry)
     survey = survey_of_records(options.survey, gathers.records.shape[-1])
     return (gathers.records, axes_of(gathers)) if survey is None else (gathers.onto(survey), survey)

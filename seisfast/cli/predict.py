@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Predict velocity models from a .npy file of records, [shots, time, receivers] or a batch of them, "
     "with the geometry that the network was trained on, or from a SEG-Y file, which is resampled onto the survey of "
-    "the training data. Writes the velocities in m/s as .npy and a picture beside it. With --truth it prints the errors, with --misfit how well the prediction explains the "
-    "records."
+    "the training data. Writes the velocities in m/s as .npy and a picture beside it. With --truth it prints the "
+    "errors, with --misfit how well the prediction explains the records."
 )
 
 

@@ -127,7 +127,8 @@ class Gathers:
             shape: (nz, nx) cells; left out, it is taken from the first velocity.
             frequency: peak of a Ricker wavelet, Hz.
             wavelet: as `Survey` takes it, instead.
-            dt: time step, s; that of the gathers when left out.
+            dt: time step, s; that of the gathers when left out. `simulate` gives the field after each step, so
+                that its records in shorter ones come later by the difference; `substeps` refines without that.
             nt: samples; as many as end with the gathers when left out.
             options: further arguments of `Survey`, such as `order` and `boundary`.
 
@@ -140,16 +141,8 @@ class Gathers:
         dz, dx = spacings(spacing)
         step = self.dt if dt is None else positive("dt", dt)
         samples = int((self._end + 1e-6 * self.dt) / step) if nt is None else whole("nt", nt)
-        low, high = self.extent
         size = None if shape is None else grid(shape)
-        if min(low) < 0 or (size is not None and (high[0] > (size[1] - 1) * dx or high[1] > (size[0] - 1) * dz)):
-            model = (
-                "start at 0" if size is None else f"lie in 0 to {(size[1] - 1) * dx:g} m and {(size[0] - 1) * dz:g} m"
-            )
-            raise ValueError(
-                f"positions must {model} along x and z, got x {low[0]:g} to {high[0]:g} m and z {low[1]:g} to "
-                f'{high[1]:g} m; the geometry {{"origin": [x, z]}} of read_segy moves them'
-            )
+        self._check_inside(*((np.inf, np.inf) if size is None else ((size[1] - 1) * dx, (size[0] - 1) * dz)))
         receivers = np.where(self.mask[..., None], self.receivers, 0.0)
         shared = bool((receivers == receivers[0]).all())
         return Survey(
@@ -213,6 +206,16 @@ class Gathers:
             moved = resampled(self.records[shot][:, torch.from_numpy(mask)], self.dt, self.start, survey.dt, survey.nt)
             records[k][:, torch.from_numpy(taking)] = (moved.double() @ weights).float()
         return records
+
+    def _check_inside(self, width: float, depth: float) -> None:
+        """Refuse positions outside a model that begins at (0, 0), m."""
+        low, high = self.extent
+        if min(low) < 0 or high[0] > width or high[1] > depth:
+            model = "start at 0" if np.isinf(width) else f"lie in 0 to {width:g} m and 0 to {depth:g} m"
+            raise ValueError(
+                f"positions must {model} along x and z, got x {low[0]:g} to {high[0]:g} m and z {low[1]:g} to "
+                f'{high[1]:g} m; the geometry {{"origin": [x, z]}} of read_segy moves them'
+            )
 
     @property
     def _end(self) -> float:

@@ -108,7 +108,7 @@ def holds_records(path: str | os.PathLike[str], key: str | None = None) -> bool:
     """
     file = Path(path)
     name = _chosen(file, key, (*RECORD_KEYS, *VELOCITY_KEYS))
-    return name == RECORD_KEYS[0] or len(_variables(file)[name]) == 3
+    return name == RECORD_KEYS[0] or len(_variables(file)[name][0]) == 3
 
 
 def _scipy_io() -> ModuleType:
@@ -120,8 +120,8 @@ def _scipy_io() -> ModuleType:
     return module
 
 
-def _variables(file: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of what a file holds."""
+def _variables(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and MATLAB class of everything that a file holds, by name."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     with file.open("rb") as opened:
@@ -132,7 +132,7 @@ def _variables(file: Path) -> dict[str, tuple[int, ...]]:
             "save it again in MATLAB with save(name, '-v7')"
         )
     found = _tried(file, lambda module: module.whosmat(str(file), appendmat=False))
-    return {str(name): tuple(shape) for name, shape, _ in found}
+    return {str(name): (tuple(shape), str(kind)) for name, shape, kind in found}
 
 
 def _chosen(file: Path, key: str | None, known: tuple[str, ...]) -> str:
@@ -151,19 +151,16 @@ def _chosen(file: Path, key: str | None, known: tuple[str, ...]) -> str:
 
 
 def _variable(file: Path, name: str) -> npt.NDArray[np.floating[Any]]:
-    # Without mat_dtype, doubles that are whole come as the small integers that MATLAB packs them into.
-    content = _tried(
-        file, lambda module: module.loadmat(str(file), appendmat=False, variable_names=[name], mat_dtype=True)
-    )
-    array = content[name]
-    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.floating):
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(
-            f"{file}: {name} must hold floating-point numbers, got {kind}; convert it in MATLAB with single(...)"
-        )
-    if array.size == 0:
-        raise ValueError(f"{file}: {name} must hold numbers, got shape {list(array.shape)}")
-    return array
+    shape, kind = _variables(file)[name]
+    if kind in ("double", "single"):
+        array = _tried(file, lambda module: module.loadmat(str(file), appendmat=False, variable_names=[name]))[name]
+        kind = f"complex {kind}" if np.iscomplexobj(array) else kind
+    if kind not in ("double", "single"):
+        raise TypeError(f"{file}: {name} must hold real floating-point numbers, got {kind}; convert it in MATLAB")
+    if 0 in shape:
+        raise ValueError(f"{file}: {name} must hold numbers, got shape {list(shape)}")
+    # Doubles that are whole come as the small integers that MATLAB packs them into.
+    return np.asarray(array, np.float32 if kind == "single" else np.float64)
 
 
 def _tried(file: Path, read: Any) -> Any:  # noqa: ANN401 - scipy has no types

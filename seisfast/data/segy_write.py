@@ -74,6 +74,8 @@ def write_segy(
     try:
         _write(beside, gathers, headers, FORMATS[format], endian)
         with beside.open("rb+") as written:
+            written.seek(3500)
+            written.write(b"\x01\x00")  # revision 1.0, a word in some versions of segyio and two bytes in others
             os.fsync(written.fileno())
         os.replace(beside, file)
     finally:
@@ -137,7 +139,7 @@ def _write(
         opened.text[0] = segyio.tools.create_text_header(_text(gathers))
         opened.bin = {
             3213: min(count, LONGEST), 3217: interval, 3219: interval, 3221: nt, 3223: nt, 3225: code,
-            3227: 1, 3229: 1, 3255: 1, 3501: 256, 3503: 1,
+            3227: 1, 3229: 1, 3255: 1, 3503: 1,
         }  # fmt: skip
         for k, (shot, trace, words) in enumerate(headers):
             opened.header[k] = words
