@@ -14,7 +14,9 @@ from small_data import SURVEY
 from small_segy import line, noise, segy_file
 
 import seisfast as sf
+from seisfast import plot
 from seisfast.cli import main
+from seisfast.cli.segy import axes_of
 
 pytest.importorskip("segyio", reason="the extra io is not installed")
 io = pytest.importorskip("scipy.io", reason="the extra io is not installed")
@@ -118,6 +120,11 @@ def test_pictures_of_segy_files(folder: Path, tmp_path: Path, capsys: Capture, d
         ok(capsys, "plot", "--records", file, *options, "--output", picture)
         assert png(picture)
         picture.unlink()
+    axes = axes_of(sf.data.read_segy(file))
+    assert axes is not None
+    ax = plot.gather(np.load(folder / "record.npy")[1], survey=axes, shot=1)
+    assert ax.get_xlabel() == "Receiver (m)"
+    assert ax.get_xlim() == pytest.approx((-15.0, 225.0))
     genuine = data_dir / "segy" / "wl4.sgy"
     described = {"shots": [[-0.5, 0]], "receivers": [[0.02 * k, 0] for k in range(64)]}
     (tmp_path / "g.json").write_text(json.dumps(described))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
@@ -153,4 +154,6 @@ def _mat_folder(options: Namespace) -> str:
 
 
 def _mat_velocities(options: Namespace) -> str:
-    return str(convert_mat_velocities(options.input, options.output, **given(options, "unit")))
+    file = convert_mat_velocities(options.input, options.output, **given(options, "unit"))
+    models = np.load(file, mmap_mode="r")
+    return f"{file}: {list(models.shape)}, {models.min():.0f} to {models.max():.0f} m/s"

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor
@@ -96,16 +97,21 @@ def records_of(gathers: Gathers, survey: Survey | None, options: Namespace) -> T
 
 
 def axes_of(gathers: Gathers) -> Survey | None:
-    """A survey in cells of a metre that gives a picture of gathers its axes; none where time begins later than 0."""
+    """A survey that gives a picture of gathers its axes; none where time begins later than 0.
+
+    Its cells are half as wide as receivers are apart, so that receivers this even count as even.
+    """
     if gathers.start != 0:
         return None
     nt = gathers.records.shape[1]
+    line = np.where(gathers.mask, gathers.receivers[..., 0], np.nan)[gathers.mask.any(1)]
+    cell = float((np.nanmax(line, 1) - np.nanmin(line, 1)).max()) / (2 * line.shape[1]) or 1.0
     return Survey(
-        spacing=1.0,
+        spacing=cell,
         dt=gathers.dt,
         nt=nt,
-        sources=gathers.sources[:, ::-1],
-        receivers=gathers.receivers[..., ::-1],
+        sources=gathers.sources[:, ::-1] / cell,
+        receivers=gathers.receivers[..., ::-1] / cell,
         wavelet=torch.zeros(nt),
         receiver_mask=None if gathers.mask.all() else gathers.mask,
     )
