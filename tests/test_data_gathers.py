@@ -55,6 +55,11 @@ def test_positions_between_cells_and_unequal_spacing() -> None:
     assert tenth.survey(spacing=10.0, frequency=15.0).receivers.dtype == torch.int32
 
 
+def test_rounding_does_not_put_a_position_outside() -> None:
+    made = gathers(receivers=[[10.0 * k + 1e-9 * (k - 10), 10.0] for k in range(20)])
+    assert made.survey(shape=(10, 20), spacing=10.0, frequency=15.0) == survey()
+
+
 def test_each_shot_with_receivers_of_its_own() -> None:
     places = np.stack([np.array(RECEIVERS), np.array(RECEIVERS) + np.array([5.0, 0.0])])
     mask = np.ones((2, 20), bool)

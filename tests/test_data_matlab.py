@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,13 @@ def test_bad_files_are_named_with_their_remedy(tmp_path: Path) -> None:
         file = saved(tmp_path / f"{name}.mat", **variables) if variables else tmp_path / f"{name}.mat"
         with pytest.raises(error, match=re.escape(message)):
             read(file, **options)
+
+
+def test_without_scipy_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = saved(tmp_path / "a.mat", data=RECORDS)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ImportError, match=r"\.mat files needs scipy: pip install 'seisfast\[io\]'"):
+        read_mat_records(file)
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,22 @@ def test_a_geometry_fills_or_replaces_headers(tmp_path: Path) -> None:
     assert read_segy(segy_file(tmp_path / "one.sgy", TRACES, one)).records.shape == (1, 30, 10)
     parted = segy_file(tmp_path / "parted.sgy", TRACES, [{**words, 73: 50} for words in one])
     assert read_segy(parted, geometry={"traces_per_shot": 2}).records.shape == (5, 30, 2)
+
+
+def test_samples_beyond_float32_are_refused(tmp_path: Path) -> None:
+    file = segy_file(tmp_path / "a.sgy", 1e39 * TRACES.astype(np.float64), line(SHOTS, GROUPS), code=6)
+    with pytest.raises(ValueError, match="must hold finite samples"):
+        read_segy(file)
+
+
+def test_without_segyio_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = segy_file(tmp_path / "a.sgy", TRACES, line(SHOTS, GROUPS))
+    gathers = read_segy(file)
+    monkeypatch.setitem(sys.modules, "segyio", None)
+    with pytest.raises(ImportError, match=r"SEG-Y files need segyio: pip install 'seisfast\[io\]'"):
+        read_segy(file)
+    with pytest.raises(ImportError, match="need segyio"):
+        write_segy(tmp_path / "b.sgy", gathers)
 
 
 @pytest.mark.parametrize("order", [">", "<"])

@@ -142,7 +142,7 @@ class Gathers:
         step = self.dt if dt is None else positive("dt", dt)
         samples = int((self._end + 1e-6 * self.dt) / step) if nt is None else whole("nt", nt)
         size = None if shape is None else grid(shape)
-        self._check_inside(*((np.inf, np.inf) if size is None else ((size[1] - 1) * dx, (size[0] - 1) * dz)))
+        self._check_inside((dx, dz), None if size is None else (size[1], size[0]))
         receivers = np.where(self.mask[..., None], self.receivers, 0.0)
         shared = bool((receivers == receivers[0]).all())
         return Survey(
@@ -181,11 +181,10 @@ class Gathers:
         if traces not in ("nearest", "linear"):
             raise ValueError(f'traces must be "nearest" or "linear", got {traces!r}')
         near = max(survey.spacing) / 2 if tolerance is None else positive("tolerance", tolerance)
-        first, last = 0.0, (survey.nt - 1) * survey.dt
         if self.start > 1e-6 * self.dt or survey.nt * survey.dt > self._end + 1e-6 * self.dt:
             raise ValueError(
-                f"survey must lie in the {self.start:g} to {self._end:g} s that the gathers have, got {first:g} to "
-                f"{last + survey.dt:g} s ({survey.nt} samples of {survey.dt:g} s)"
+                f"survey must lie in the {self.start:g} to {self._end:g} s that the gathers have, got 0 to "
+                f"{survey.nt * survey.dt:g} s ({survey.nt} samples of {survey.dt:g} s)"
             )
         wanted, heard = _sources(survey), _metres(survey, "receivers")
         chosen, off = nearest(wanted, self.sources)
@@ -207,11 +206,13 @@ class Gathers:
             records[k][:, torch.from_numpy(taking)] = (moved.double() @ weights).float()
         return records
 
-    def _check_inside(self, width: float, depth: float) -> None:
-        """Refuse positions outside a model that begins at (0, 0), m."""
+    def _check_inside(self, spacing: tuple[float, float], cells: tuple[int, int] | None) -> None:
+        """Refuse positions outside a model of so many cells along (x, z) that begins at (0, 0)."""
         low, high = self.extent
-        if min(low) < 0 or high[0] > width or high[1] > depth:
-            model = "start at 0" if np.isinf(width) else f"lie in 0 to {width:g} m and 0 to {depth:g} m"
+        width, depth = (np.inf if cells is None else (cells[k] - 1) * spacing[k] for k in (0, 1))
+        slack = 1e-6 * min(spacing)  # as `_cells` rounds
+        if min(low) < -slack or high[0] > width + slack or high[1] > depth + slack:
+            model = "start at 0" if cells is None else f"lie in 0 to {width:g} m and 0 to {depth:g} m"
             raise ValueError(
                 f"positions must {model} along x and z, got x {low[0]:g} to {high[0]:g} m and z {low[1]:g} to "
                 f'{high[1]:g} m; the geometry {{"origin": [x, z]}} of read_segy moves them'

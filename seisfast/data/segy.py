@@ -57,7 +57,8 @@ def read_segy(
     with _opened(file, _byte_order(file)) as opened:
         words = {name: np.array(opened.attributes(byte)[:], dtype=np.int64) for name, byte in WORDS.items()}
         interval, feet = int(opened.bin[3217]), int(opened.bin[3255]) == 2
-        traces = opened.trace.raw[:].astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+            traces = opened.trace.raw[:].astype(np.float32, copy=False)
     dt = sample_interval(file, words, interval) if described.dt is None else described.dt
     varying = np.setdiff1d(words["samples"] & 0xFFFF, [0, traces.shape[1] & 0xFFFF])
     if len(varying):
