@@ -26,7 +26,7 @@ DESCRIPTION = (
 )
 
 RAW = (".bin", ".raw", ".dat", ".vp")
-# Options that not every conversion takes, and those that each takes.
+# Options that not every conversion takes; `_conversion` says which do.
 OPTIONS = ("geometry", "survey", "tolerance", "traces", "index", "format", "shape", "order", "unit", "dtype", "key",
            "axes", "per_file")  # fmt: skip
 
