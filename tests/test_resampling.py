@@ -14,7 +14,7 @@ from small_survey import gradient, noise, relative, small_survey, small_velocity
 from torch import Tensor
 
 import seisfast as sf
-from seisfast.resampling import REACH, downsampled, upsampled
+from seisfast.resampling import REACH, downsampled, resampled, upsampled
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*points per shortest wavelength"),
@@ -97,6 +97,55 @@ def test_nothing_wraps_around(substeps: int) -> None:
     for n in range(40):  # a column for each sample, heard by it alone: its kernel is zero at every other
         record[substeps * (n + 1 + REACH) - 1, n] = substeps
     assert (downsampled(record, substeps) - torch.eye(40)).abs().max() < 1e-14
+
+
+RATIOS = pytest.mark.parametrize(
+    ("dt", "new_dt"), [(1e-3, 0.7e-3), (4e-3, 1e-3), (1e-3, 4e-3), (1e-3, 2.3e-3), (0.73e-3, 1e-3), (1e-3, 1e-3)]
+)
+
+
+def waves(times: Tensor, band: float) -> Tensor:
+    """Three wave groups well inside 1 s, `[time, 3]`; the fastest has nothing above `band` Hz at 1e-7."""
+    places = torch.tensor([0.45, 0.5, 0.55], dtype=torch.float64)
+    rates = torch.tensor([0.1, 0.4, 0.75], dtype=torch.float64) * band
+    shifted = times[:, None] - places
+    return torch.exp(-((shifted * 0.2 * band) ** 2)) * torch.cos(2 * math.pi * rates * shifted)
+
+
+@RATIOS
+@pytest.mark.parametrize("start", [0.0, -0.0123])
+def test_records_at_other_times(dt: float, new_dt: float, start: float) -> None:
+    """Signals below three quarters of the lower Nyquist frequency, at any ratio of the intervals."""
+    nt, new_nt = round(1.05 / dt), round(1.0 / new_dt)
+    band = 0.75 * 0.5 / max(dt, new_dt)
+    record = waves(torch.arange(nt).double() * dt + start, band)
+    found = resampled(record, dt, start, new_dt, new_nt)
+    expected = waves(torch.arange(new_nt).double() * new_dt, band)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 2e-6
+
+
+def test_what_the_new_samples_cannot_hold_is_taken_out() -> None:
+    time = torch.arange(1000).double() * 1e-3
+    high = torch.sin(2 * math.pi * 170.0 * time)[:, None]  # above 5/4 of 125 Hz
+    assert resampled(high, 1e-3, 0.0, 4e-3, 250)[20:-20].abs().max() < 2e-6
+    assert high[::4].abs().max() > 0.9
+
+
+def test_samples_that_fall_on_samples_are_the_very_same() -> None:
+    record = noise(60, 4, dtype=torch.float32)
+    assert torch.equal(resampled(record, 2e-3, 0.0, 2e-3, 60), record)
+    assert torch.equal(resampled(record, 2e-3, -6e-3, 2e-3, 50), record[3:53])
+    finer = resampled(record, 2e-3, 0.0, 1e-3, 120)
+    assert finer.dtype == torch.float32
+    assert relative(finer[::2], record) < 1e-6
+
+
+def test_a_record_that_does_not_end_at_zero_does_not_ring() -> None:
+    ramp = torch.linspace(1.0, 3.0, 101, dtype=torch.float64)[:, None]
+    found = resampled(ramp, 1e-3, 0.0, 0.4e-3, 250)
+    assert (found[:, 0] - (1.0 + 20.0 * torch.arange(250).double() * 0.4e-3)).abs().max() < 1e-5
+    assert torch.allclose(resampled(ramp[:1], 1e-3, 0.0, 0.4e-3, 3), torch.ones(3, 1).double(), atol=1e-5)
 
 
 # -- records -----------------------------------------------------------------------------------------------------------

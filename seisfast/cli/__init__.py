@@ -1,4 +1,4 @@
-"""The command line: ``seisfast simulate | train | evaluate | predict | plot | info``."""
+"""The command line: ``seisfast simulate | train | evaluate | predict | plot | convert | info``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-from seisfast.cli import evaluate, info, plot, predict, simulate, train
+from seisfast.cli import convert, evaluate, info, plot, predict, simulate, train
 from seisfast.cli.parser import Parser
 from seisfast.training.loop import Interrupted
 
@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": evaluate,
     "predict": predict,
     "plot": plot,
+    "convert": convert,
     "info": info,
 }
 

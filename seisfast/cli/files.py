@@ -72,11 +72,11 @@ def growing_array(path: str, shape: Sequence[int], dtype: torch.dtype) -> Iterat
         yield lambda part: written.write(part.to("cpu", dtype).contiguous().numpy().data)
 
 
-def check_output(path: str, suffix: str) -> Path:
+def check_output(path: str, suffix: str, option: str = "--output") -> Path:
     """The path of an output file, when its name ends as it must."""
     file = Path(path)
     if file.suffix != suffix:
-        raise ValueError(f"--output: the name must end in {suffix}, got {path}")
+        raise ValueError(f"{option}: the name must end in {suffix}, got {path}")
     return file
 
 

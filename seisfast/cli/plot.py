@@ -12,7 +12,8 @@ from seisfast.cli import plot_dataset, plot_wavefield
 from seisfast.cli.files import draw_without_window, figure_of, load_models, load_records, pick, split_range
 from seisfast.cli.geologies import add_geology_arguments
 from seisfast.cli.parser import default_of, given, needed
-from seisfast.cli.surveys import SUBSTEPS, found_survey, models_and_survey, steps_per_sample
+from seisfast.cli.segy import add_geometry_argument, axes_of, check_segy_options, is_segy, load_gathers
+from seisfast.cli.surveys import SUBSTEPS, models_and_survey, steps_per_sample, survey_of_records
 from seisfast.plot.axes import colour_map, percentile
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from seisfast.data import StoredDataset
+    from seisfast.survey import Survey
 
 DESCRIPTION = (
     "Draw one picture: a velocity model (--velocity), the model beside predictions of it and their errors "
@@ -74,7 +76,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--predicted", type=str, nargs="+", default=None, help=".npy files of predictions")
     parser.add_argument("--profiles", action="store_true", help="vertical profiles instead of maps")
-    parser.add_argument("--records", type=str | None, default=None, help=".npy file of records")
+    parser.add_argument("--records", type=str | None, default=None, help=".npy or SEG-Y file of records")
+    add_geometry_argument(parser)
     parser.add_argument("--runs", type=str, nargs="+", default=None, help="run folders")
     parser.add_argument("--index", type=int | None, default=None, help="which model of a batch; 0 when left out")
     parser.add_argument("--shots", type=int, nargs="+", default=None, help="which shots")
@@ -193,6 +196,7 @@ def _check_belonging(options: Namespace) -> None:
     if options.what != "dataset":
         for name in ("velocity", "data"):
             options[name] = _one(f"--{name}", options[name])
+    check_segy_options(options, options.records or "no --records", "geometry")
     if options.predicted is not None and options.velocity is None:
         raise ValueError("--predicted needs --velocity, the true model")
     if options.profiles and options.predicted is None:
@@ -235,9 +239,21 @@ def _velocity(options: Namespace) -> Figure:
 
 
 def _records(options: Namespace) -> Figure:
-    one = pick("--records", load_records("--records", options.records), options.index or 0, 3)
-    survey = found_survey(options.survey, (70, one.shape[-1]) if options.survey == "openfwi" else (100, 100))
+    if is_segy(options.records):
+        one, survey = _segy_records(options)
+    else:
+        one = pick("--records", load_records("--records", options.records), options.index or 0, 3)
+        survey = survey_of_records(options.survey, one.shape[-1])
     return plot.gathers(one, survey=survey, **given(options, "shots", "perc", "cmap", "title"))
+
+
+def _segy_records(options: Namespace) -> tuple[Tensor, Survey | None]:
+    """Records of a SEG-Y file and the survey of their axes: their own, or --survey, onto which they are resampled."""
+    if options.index is not None:
+        raise ValueError(f"--index belongs to a batch, and {options.records} is one record")
+    gathers = load_gathers("--records", options.records, options.geometry)
+    survey = survey_of_records(options.survey, gathers.records.shape[-1])
+    return (gathers.records, axes_of(gathers)) if survey is None else (gathers.onto(survey), survey)
 
 
 def _runs(options: Namespace) -> Figure:

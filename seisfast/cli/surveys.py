@@ -129,6 +129,15 @@ def found_survey(name: str | None, shape: tuple[int, int]) -> Survey | None:
     return survey
 
 
+def survey_of_records(name: str | None, receivers: int) -> Survey | None:
+    """The survey of records, as `found_survey`; a preset is that of its usual models, which have these receivers.
+
+    Raises:
+        FileNotFoundError, ValueError: as `found_survey`.
+    """
+    return found_survey(name, (70, receivers) if name == "openfwi" else (100, 100))
+
+
 def models_and_survey(options: Namespace) -> tuple[Tensor, Survey | None]:
     """The models of --velocity as `load_models` gives them, and the --survey that one of them is drawn with.
 
