@@ -31,7 +31,7 @@ def prefetched(batches: Iterator[Batch], device: torch.device) -> Generator[Batc
     """
     here = torch.cuda.current_stream(device)
     side = _side_stream(here.device)
-    side.wait_stream(here)
+    side.wait_stream(here)  # what the maker reads may still be on its way
     with closing(ahead(_launched(batches, side))) as made:
         for batch, ready in made:
             here = torch.cuda.current_stream(device)
