@@ -40,7 +40,7 @@ def prefetched(
     """
     here = torch.cuda.current_stream(device)
     side = _side_stream(here.device)
-    side.wait_stream(here)
+    side.wait_stream(here)  # what the maker reads may still be on its way
     with closing(ahead(_launched(batches, side, change))) as made:
         for batch, ready in made:
             here = torch.cuda.current_stream(device)

@@ -38,9 +38,9 @@ class SimulatedDataset(IterableDataset[Batch]):
     With `repeats` = k > 1 each model is used k times in an epoch, so that a step costs 1 / k of a simulation (data
     echoing, Choi et al. 2019, arXiv 1907.05550), but not k times in a row. k simulated batches, or a few more where
     the number of batches does not divide, make a window. It is passed over k times, and in every pass its models are
-    put together in new batches, `seisfast.data.windows.mixed`. Meanwhile the next window is simulated, one batch
-    every k steps. Memory: both windows, 2 k batches of records. The first batch of an epoch, or of the rest of one,
-    comes when a window is simulated.
+    put together in new batches (`seisfast.data.windows.mixed`). Meanwhile the next window is simulated, one batch
+    every k steps. Memory: both windows, about 2 k batches of records. The first batch of an epoch, or of the rest of
+    one, comes when a window is simulated.
 
     Through `DataLoader(dataset, batch_size=None, num_workers=n)` the workers share the batches. Without repeats
     their order stays the same; with repeats they share the windows, whose batches come in turn.
@@ -139,7 +139,7 @@ class SimulatedDataset(IterableDataset[Batch]):
         return batches
 
     def batches(self) -> Iterator[Batch]:
-        """What iterating yields, each batch made when it is asked for: on no device by a thread of its own."""
+        """The batches that iterating yields, each made when it is asked for, by the thread that asks."""
         seed = derived_seed(self.seed, self.epoch)
         own, done = self._windows()
         while own and done >= self.repeats * len(own[0][1]):
