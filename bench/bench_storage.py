@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import cached_property
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Ready(Simulation):
         """Velocities of the models."""
         return self.made[1][np.array(models) % MODELS]
 
-    def batches(self, models: range) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+    def batches(self, models: range) -> Generator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], None, None]:
         """Batches of the models."""
         for start in range(models.start, models.stop, MODELS):
             count = min(MODELS, models.stop - start)

@@ -45,7 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="npy: OpenFWI's pairs of files; zarr: a Zarr 3 group, sharded and compressed",
     )
     group.add_argument("--half", action="store_true", help="records in half precision; the error is printed")
-    group.add_argument("--batch", type=int, default=20, help="models simulated at a time")
+    group.add_argument(
+        "--batch", type=int | None, default=None, help="models simulated at a time; when left out 20, on a GPU 128"
+    )
     group.add_argument(
         "--scheduler",
         type=str | None,

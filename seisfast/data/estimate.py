@@ -70,7 +70,7 @@ def estimate(
     Raises:
         TypeError, ValueError: As `write`.
     """
-    defaults = {"seed": 0, "per_file": None, "batch": 20, "layout": "npy", "dtype": "float32", "device": "cpu"}
+    defaults = {"seed": 0, "per_file": None, "batch": None, "layout": "npy", "dtype": "float32", "device": "cpu"}
     plan, origin = planned(geology, survey, count, **{**defaults, **options})
     target = Path(folder)
     manifest = plan

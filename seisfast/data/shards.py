@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from seisfast.data import half
 from seisfast.data.manifest import Manifest, Shard
 from seisfast.data.npy_files import NpyShard, described
+from seisfast.data.prefetch import ahead
 from seisfast.data.zarr_files import ZarrShard
 from seisfast.geology import Geology
 from seisfast.propagator import simulate
@@ -47,15 +48,24 @@ class Simulation:
         """Velocities `[models, 1, nz, nx]`."""
         return self.geology(models, self.seed)[:, None].numpy()
 
-    def batches(self, models: range) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-        """Records `[batch, shots, time, receivers]` and velocities `[batch, 1, nz, nx]`, in order."""
+    def batches(self, models: range) -> Generator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], None, None]:
+        """Records `[batch, shots, time, receivers]` and velocities `[batch, 1, nz, nx]`, in order.
+
+        On CUDA a thread simulates the next batch while this one is stored.
+        """
+        made = self._simulated(models)
+        return ahead(made) if torch.device(self.device).type == "cuda" else made
+
+    def _simulated(
+        self, models: range
+    ) -> Generator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], None, None]:
+        device = torch.device(self.device)
         for start in range(models.start, models.stop, self.batch):
-            velocity = self.geology(
-                range(start, min(start + self.batch, models.stop)), self.seed, device=torch.device(self.device)
-            )
+            velocity = self.geology(range(start, min(start + self.batch, models.stop)), self.seed, device=device)
             with torch.no_grad():
                 records = simulate(velocity, self.survey)
-            yield records.to("cpu", torch.float32).contiguous().numpy(), velocity.cpu()[:, None].numpy()
+            stored = torch.empty(records.shape, dtype=torch.float32, pin_memory=device.type == "cuda").copy_(records)
+            yield stored.numpy(), velocity.cpu()[:, None].numpy()
 
 
 def make_shard(
@@ -86,7 +96,7 @@ def make_shard(
         if not shard.complete:
             shard.open(done)
             try:
-                with contextlib.closing(origin.batches(models[done:])) as batches:  # type: ignore[type-var]
+                with contextlib.closing(origin.batches(models[done:])) as batches:
                     for records, velocity in batches:
                         *stored, bound = stored_arrays(records, velocity, manifest.settings, models[done])
                         shard.append(*stored)
