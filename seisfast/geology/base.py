@@ -156,6 +156,26 @@ def chosen(values: Sequence[int], index: Tensor) -> Tensor:
     return torch.tensor(values, device=index.device)[index % len(values)]
 
 
+def column(values: Tensor) -> Tensor:
+    """One value per model, `[models]`, against maps, `[models, nz, nx]`."""
+    return values[:, None, None]
+
+
+def in_depths(cells: Tensor, nz: int, device: torch.device) -> Tensor:
+    """Places in cells, float32 on the CPU, as places in model depths on a device.
+
+    Divided on the CPU: torch's CUDA kernel multiplies by the rounded reciprocal of a plain number instead.
+    """
+    return (cells / nz).to(device)
+
+
+def centres(shape: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Centres of the cells in model depths: z `[1, nz, 1]` and x `[1, 1, nx]`, float32."""
+    kind: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    z, x = (in_depths(torch.arange(count, **kind) + 0.5, shape[0], device) for count in shape)
+    return z[None, :, None], x[None, None, :]
+
+
 def between(uniform: Tensor, low: float, high: float) -> Tensor:
     """Numbers in [low, high) from numbers in [0, 1)."""
     return low + (high - low) * uniform

@@ -12,10 +12,12 @@ from torch import Tensor
 from seisfast.geology.base import (
     Geology,
     between,
+    centres,
     check_rows,
     check_version,
     choices,
     chosen,
+    column,
     growing,
     growth,
     paint,
@@ -125,17 +127,17 @@ class _Fault(Geology):
         style = self._style
         faults = chosen(self.faults, index)
         layers = chosen(self.layers, index // len(self.faults))
-        cells = _cells(self.shape, index.device)
-        z, x, moved = _before_faulting(*cells, faults, pick_faults.view(len(index), -1, PER_FAULT), style)
+        z, x = (part.expand(1, *self.shape) for part in centres(self.shape, index.device))
+        z, x, moved = _before_faulting(z, x, faults, pick_faults.view(len(index), -1, PER_FAULT), style)
         other = moved & (pick_block[:, 0] < style.strike_slip)[:, None, None]
-        x = x + other * _column(between(pick_block[:, 1], -0.25, 0.25))
+        x = x + other * column(between(pick_block[:, 1], -0.25, 0.25))
         depth = z - _folding(x, pick_folds, style) if self.folded else z
         first, second = _sections(layers, self.velocity, style, pick_block[:, 2:], *pick_section)
         models = self._fill(depth, *first)
         return torch.where(other, self._fill(depth, *second), models) if style.strike_slip else models
 
     def _fill(self, depth: Tensor, velocities: Tensor, interfaces: Tensor) -> Tensor:
-        return paint(velocities, (depth >= _column(level) for level in interfaces.unbind(1)), self.shape)
+        return paint(velocities, (depth >= column(level) for level in interfaces.unbind(1)), self.shape)
 
 
 class FlatFault(_Fault):
@@ -203,19 +205,6 @@ def _or_default(given: tuple[int, ...], default: tuple[int, ...]) -> tuple[int, 
     return default if hasattr(given, "__len__") and len(given) == 0 else given
 
 
-def _column(values: Tensor) -> Tensor:
-    """One value per model, `[models]`, against maps, `[models, nz, nx]`."""
-    return values[:, None, None]
-
-
-def _cells(shape: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Centres of the cells, z and x, `[1, nz, nx]`, in model depths."""
-    nz, nx = shape
-    z = (torch.arange(nz, dtype=torch.float32, device=device) + 0.5) / nz
-    x = (torch.arange(nx, dtype=torch.float32, device=device) + 0.5) / nz
-    return z[None, :, None].expand(1, nz, nx), x.expand(1, nz, nx)
-
-
 def _before_faulting(
     z: Tensor, x: Tensor, faults: Tensor, pick: Tensor, style: Faults
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,7 +221,7 @@ def _before_faulting(
     width = x.shape[2] / x.shape[1]
     moved = torch.zeros((), dtype=torch.bool, device=z.device)
     for number, of_fault in enumerate(pick.unbind(1)):
-        pick_z, pick_x, pick_dip, pick_bend, pick_throw, pick_side = (_column(c) for c in of_fault.unbind(1))
+        pick_z, pick_x, pick_dip, pick_bend, pick_throw, pick_side = (column(c) for c in of_fault.unbind(1))
         lean = between(pick_dip, -style.lean, style.lean)
         down = 1.0 / torch.sqrt(1.0 + lean * lean)
         dz = z - between(pick_z, *style.depth)
@@ -240,7 +229,7 @@ def _before_faulting(
         along = (dz + lean * dx) * down
         across = (dx - lean * dz) * down
         beyond = (across > between(pick_bend, -style.bend, style.bend) * along * along) == (pick_side < 0.5)
-        hit = beyond & _column(faults > number)
+        hit = beyond & column(faults > number)
         throw = between(pick_throw, smallest - largest, largest - smallest)
         if style.normal:
             throw = torch.where((lean < 0.0) == (pick_side < 0.5), -throw.abs(), throw.abs())
@@ -254,13 +243,13 @@ def _before_faulting(
 
 def _folding(x: Tensor, pick: Tensor, style: Faults) -> Tensor:
     """Depth gained by folding and tilting at distance x, both `[models, nz, nx]` in model depths."""
-    depth = between(_column(pick[:, 0]), -style.tilt, style.tilt) * x
+    depth = between(column(pick[:, 0]), -style.tilt, style.tilt) * x
     waves = pick[:, 1:].reshape(len(pick), len(style.folds), PER_FOLD).unbind(1)
     for fold, of_wave in zip(style.folds, waves, strict=True):
         length = between(of_wave[:, 0], *fold.length)
         flank = between(of_wave[:, 1], 0.3, 1.0) * fold.steepest
         swing = (flank * length / (2.0 * math.pi)).clamp(max=fold.largest)
-        depth = depth + _column(swing) * wave(x / _column(length) + _column(of_wave[:, 2]))
+        depth = depth + column(swing) * wave(x / column(length) + column(of_wave[:, 2]))
     return depth
 
 

@@ -13,18 +13,6 @@ import torch
 from torch import Tensor
 
 
-def column(values: Tensor) -> Tensor:
-    """One value per model, `[models]`, against maps, `[models, nz, nx]`."""
-    return values[:, None, None]
-
-
-def centres(shape: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Centres of the cells in model depths: z `[1, nz, 1]` and x `[1, 1, nx]`."""
-    z, x = ((np.arange(count) + 0.5) / shape[0] for count in shape)
-    on_device = [torch.from_numpy(values.astype(np.float32)).to(device) for values in (z, x)]
-    return on_device[0][None, :, None], on_device[1][None, None, :]
-
-
 def unit(maps: Tensor) -> Tensor:
     """Each map `[models, nz, nx]` shifted and scaled to reach from 0 to 1; a constant one becomes 0."""
     low = maps.amin((1, 2), keepdim=True)

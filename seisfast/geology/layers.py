@@ -7,7 +7,19 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, separated, stacked, wave
+from seisfast.geology.base import (
+    Geology,
+    between,
+    choices,
+    chosen,
+    growing,
+    growth,
+    in_depths,
+    paint,
+    separated,
+    stacked,
+    wave,
+)
 
 CONTRAST = 0.08
 """Smallest growth of velocity across an interface, as a part of the velocity range (200 m/s of 2,500)."""
@@ -83,7 +95,7 @@ def _curves(pick_phase: Tensor, pick_length: Tensor, shape: tuple[int, int]) -> 
     The waves of one interface are those of the interface above, a little out of step.
     """
     nz, nx = shape
-    x = torch.arange(nx, dtype=torch.float32, device=pick_phase.device) / nz
+    x = in_depths(torch.arange(nx, dtype=torch.float32, device="cpu"), nz, pick_phase.device)
     weights, waves_per_depth = (0.6, 0.25, 0.15), ((0.3, 0.9), (0.9, 1.6), (1.6, 2.6))
     first, drift = pick_phase[:, :1], between(pick_phase[:, 1:], -0.2, 0.2)
     phase = stacked(torch.cat([first, drift], dim=1))

@@ -7,8 +7,19 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, stacked, wave
-from seisfast.geology.fields import centres, column
+from seisfast.geology.base import (
+    Geology,
+    between,
+    centres,
+    choices,
+    chosen,
+    column,
+    growing,
+    growth,
+    paint,
+    stacked,
+    wave,
+)
 
 KINDS = ("layers", "folds", "faults", "salt")
 

@@ -8,8 +8,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, choices, chosen, growing, growth, paint, stacked, wave
-from seisfast.geology.fields import centres, column
+from seisfast.geology.base import (
+    Geology,
+    between,
+    centres,
+    choices,
+    chosen,
+    column,
+    growing,
+    growth,
+    paint,
+    stacked,
+    wave,
+)
 
 KINDS = ("seg", "simulated")
 

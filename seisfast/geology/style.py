@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seisfast.geology.base import Geology, between, check_version, wave
-from seisfast.geology.fields import Noise, between_cells, centres, column, crop, octaves, smoothed, summed, unit
+from seisfast.geology.base import Geology, between, centres, check_version, column, wave
+from seisfast.geology.fields import Noise, between_cells, crop, octaves, smoothed, summed, unit
 from seisfast.geology.files import check_digest, check_path
 from seisfast.geology.images import ImageFolder
 

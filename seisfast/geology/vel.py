@@ -13,6 +13,7 @@ from torch import Tensor
 from seisfast.geology.base import (
     Geology,
     between,
+    centres,
     check_rows,
     check_version,
     choices,
@@ -133,9 +134,8 @@ class CurveVel(_Vel):
     """
 
     def _bent(self, depth: Tensor, pick: Tensor) -> Tensor:
-        nz, nx = self.shape
         curve = CURVES[self.version]
-        x = (torch.arange(nx, dtype=torch.float32, device=pick.device) + 0.5) / nz
+        x = centres(self.shape, pick.device)[1][0, 0]
         length = between(pick[:, :1], *curve.length)
         swing = torch.minimum(between(pick[:, 1:2], *curve.swing), curve.steepest / (2.0 * math.pi) * length)
         bend = (swing * wave(x / length + pick[:, 2:]))[:, None]
