@@ -15,7 +15,7 @@ from seisfast.cli.geologies import add_geology_arguments, make_geology
 from seisfast.cli.parser import needed
 from seisfast.cli.surveys import add_survey_arguments, make_survey, simulation_device
 from seisfast.training.config import TrainingConfig
-from seisfast.training.distributed import first_launched, own_device
+from seisfast.training.distributed import first_launched, launched, own_device
 
 DESCRIPTION = (
     "Train a network. The data are either a folder (--data), split 10:1:1 into training, validation and "
@@ -32,6 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     parser.add_argument("--run", type=str | None, default=None, help="folder of the run, made when missing")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument(
+        "--dry_run", "--dry-run", action="store_true", help="only make a few steps and print how long all would take"
+    )
     stored = parser.add_argument_group("data from a folder")
     stored.add_argument(
         "--data", type=str | None, default=None, help="folder made by 'seisfast simulate', or OpenFWI's"
@@ -73,6 +76,11 @@ def run(options: Namespace) -> None:
     values = {option.name: options[option.name] for option in fields(TrainingConfig)}
     config = TrainingConfig(**values)
     train, validation, survey, settings = _data(options, config)
+    if options.dry_run:
+        if launched() > 1:
+            raise ValueError(f"--dry-run makes its steps in one process, got {launched()}")
+        print(_told(training.rehearse(config, train, validation, survey=survey), folder, config))
+        return
     try:
         best = training.fit(
             config,
@@ -90,6 +98,19 @@ def run(options: Namespace) -> None:
         raise training.Interrupted(f"{stop}\ngo on with: {shlex.join(command)}", stop.checkpoint) from None
     if first_launched():
         print(best)
+
+
+def _told(found: Any, folder: str, config: TrainingConfig) -> str:  # noqa: ANN401 - a training.Rehearsal
+    """What a dry run prints."""
+    from seisfast.data.estimate import size, spent
+
+    whose = f"{config.epochs} epochs" if config.minutes is None else f"about {found.epochs} epochs"
+    return (
+        f"{config.network}: {found.parameters:,} parameters; {found.models} models, {found.batches} steps in an epoch\n"
+        f"{1e3 * found.step_seconds:.3g} ms a step on {found.device}, {spent(found.epoch_seconds)} an epoch with its "
+        f"validation, {spent(found.seconds)} for {whose}\n"
+        f"{size(found.bytes)} of checkpoints in {folder}"
+    )
 
 
 def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, dict[str, Any]]:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from seisfast.training.config import TrainingConfig
 from seisfast.training.log import read_log
 from seisfast.training.loop import Interrupted, fit
+from seisfast.training.rehearsal import Rehearsal, rehearse
 
-__all__ = ["Interrupted", "TrainingConfig", "fit", "read_log"]
+__all__ = ["Interrupted", "Rehearsal", "TrainingConfig", "fit", "read_log", "rehearse"]

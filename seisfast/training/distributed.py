@@ -143,6 +143,11 @@ def joined(name: str) -> Iterator[tuple[Processes, torch.device]]:
     dist.destroy_process_group(None if not given else control)
 
 
+def launched() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return _number("WORLD_SIZE", 1)
+
+
 def first_launched() -> bool:
     """Whether this is the only process, or torchrun's first one: the one that prints."""
     return _number("RANK", 0) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from seisfast import losses, networks
 from seisfast.data.progress import clock
 from seisfast.files import replace_file
 from seisfast.geology.base import derived_seed
@@ -28,6 +26,7 @@ from seisfast.training.feed import Dataset, Feed, shared, starting_normalization
 from seisfast.training.log import RunLog
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
+from seisfast.training.preparation import build_network, build_step, check_alike, check_batches
 from seisfast.training.progress import Display, StopSignals
 from seisfast.training.resume import check_same_run, saved_run
 from seisfast.training.step import NotFiniteError, StepResult, TrainingStep
@@ -128,7 +127,7 @@ def _fit(
     """One process's part of `fit`."""
     processes, device = feeds[0].processes, feeds[0].device
     precision = resolve_precision(config.precision, device)
-    _check_alike(config, feeds)
+    check_alike(config, feeds)
     with processes.together("looked at the run folder"):
         saved = saved_run(run, resume) if processes.first else None
     saved = processes.share(saved)
@@ -143,8 +142,8 @@ def _fit(
         StopSignals(processes.first) as signals,
     ):
         torch.manual_seed(config.seed)
-        network = _network(config, feeds[0])
-        _check_batches(network, feeds[0], config)
+        network = build_network(config, feeds[0])
+        check_batches(network, feeds[0], config)
         if saved is not None:
             normalization = Normalization.from_dict(saved["normalization"])
         elif normalization is None:
@@ -152,11 +151,7 @@ def _fit(
         else:
             with processes.together("looked at the training data"):
                 feeds[0].check_finite(verbose)
-        if tuple(normalization.output_range) != tuple(network.output_range):
-            raise ValueError(
-                f"normalization.output_range must be that of {config.network}, {network.output_range}, "
-                f"got {normalization.output_range}"
-            )
+        step = build_step(config, network.to(device), normalization, precision, processes)
         with processes.together("looked at the validation data"):
             feeds[1].check_finite(verbose)
         with processes.together("made the run folder"):
@@ -164,20 +159,6 @@ def _fit(
                 run.mkdir(parents=True, exist_ok=True)
                 text = to_yaml({**(settings or {}), **config.to_dict()})
                 replace_file(run / "config.yaml", text.encode())
-        network.to(device)
-        step = TrainingStep(
-            network,
-            normalization,
-            losses.build(config.loss, **config.loss_options),
-            lr=config.lr,
-            clip=config.clip,
-            mixed=precision == "bf16",
-            graph=config.graph,
-            batch_size=config.batch_size,
-            accumulate=config.accumulate,
-            processes=processes,
-            sync_norms=config.sync_norms,
-        )
         return _Run(config, step, feeds, run, saved, verbose).train(signals)
 
 
@@ -431,49 +412,3 @@ class _Run:
             content["train_models"] = self.train_feed.models
             content["train_repeats"] = self.train_feed.repeats
         checkpoint.save(path, content)
-
-
-def _network(config: TrainingConfig, feed: Feed) -> networks.Network:
-    try:
-        return networks.build(config.network, **feed.geometry, **config.network_options)
-    except TypeError as error:
-        raise ValueError(f"network_options do not fit {config.network}: {error}") from None
-
-
-def _check_alike(config: TrainingConfig, feeds: tuple[Feed, ...]) -> None:
-    """Refuses processes that were not given the same.
-
-    Raises:
-        ValueError: naming what differs, with the first process's value and another one.
-    """
-    given = {**config.to_dict(), **{feed.role: {"models": feed.models, **feed.geometry} for feed in feeds}}
-    every = feeds[0].processes.gather(given)
-    for name, value in every[0].items():
-        for rank, other in enumerate(every):
-            if other[name] != value:
-                raise ValueError(
-                    f"{name} must be the same in all processes, got {value} with rank 0 and {other[name]} with {rank}"
-                )
-
-
-def _check_batches(network: networks.Network, feed: Feed, config: TrainingConfig) -> None:
-    """Tries a batch of one model on a copy of the network without data.
-
-    Raises:
-        ValueError: batch normalisation would see a single value per channel.
-    """
-    if feed.smallest_batch > 1:
-        return
-    tried = copy.deepcopy(network).to("meta").train()
-    if config.frozen_norms:
-        norms.freeze(tried)
-    for module in tried.modules():
-        if hasattr(module, "fused"):
-            setattr(module, "fused", False)  # noqa: B010 - without data only plain torch runs
-    g = feed.geometry
-    records = torch.empty(1, g["shots"], g["samples"], g["receivers"], device="meta")
-    try:
-        tried(records)
-    except ValueError as error:
-        what = "batch_size 1" if feed.batch_size == 1 else "a train set of 1 model"
-        raise ValueError(f"batch_size and train must give batches of at least 2 models, got {what}: {error}") from None
