@@ -56,7 +56,7 @@ def connected(scheduler: str | Client) -> Iterator[Client]:
         if name == "local":
             workers = _local_workers(scheduler, count)
             cluster = distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
             )
             stack.enter_context(cluster)
             place = cluster.scheduler_address

@@ -58,6 +58,7 @@ def test_killed_workers_lose_and_repeat_nothing(client: Client, tmp_path: Path) 
     from threading import Thread
 
     geology, count = SlowSeisInv(shape=GEOLOGY.shape), 120
+    client.run(_syncing_every_batch)
     settings = {"per_file": 30, "batch": 2, "progress": False}
     broken = tmp_path / "broken"
     failed: list[BaseException] = []
@@ -89,6 +90,12 @@ def test_killed_workers_lose_and_repeat_nothing(client: Client, tmp_path: Path) 
     changed = {name: text for name, text in contents(broken).items() if name != "dataset.json"}
     assert changed == {name: text for name, text in contents(tmp_path / "whole").items() if name != "dataset.json"}
     assert len(StoredDataset(broken)) == count
+
+
+def _syncing_every_batch() -> None:
+    from seisfast.data import npy_files
+
+    npy_files.SYNC_SECONDS = 0.0
 
 
 def test_what_a_worker_raises_is_raised_here(client: Client, tmp_path: Path) -> None:

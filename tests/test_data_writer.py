@@ -99,7 +99,8 @@ torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 sys.path.insert(0, {tests!r})
 from small_data import GEOLOGY, SURVEY
-from seisfast.data import write
+from seisfast.data import npy_files, write
+npy_files.SYNC_SECONDS = 0.0
 {before}
 write(GEOLOGY, SURVEY, {folder!r}, {count}, per_file=50, batch=1)
 """

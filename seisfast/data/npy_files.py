@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import hashlib
 import io
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,9 @@ Array = npt.NDArray[np.floating[Any]]
 LAYOUTS = (("data", "model"), ("seis", "vel"), ("seismic", "vmodel"))
 """How the names of record and velocity files begin: OpenFWI's Vel and Style families, its Fault families, and
 the copies used with DD-Net. A number follows, or several joined by underscores."""
+
+SYNC_SECONDS = 1.0
+"""A kill loses what was written in so many seconds; waiting for the disk after every batch would keep a GPU idle."""
 
 _BLOCK = 1 << 24  # bytes hashed at a time
 
@@ -125,8 +130,8 @@ class NpySource:
 class NpyShard:
     """A pair of files that grow model by model as `.partial`, and get their names when they are complete.
 
-    Records are on the disk before the velocities that belong to them, so the velocities in the partial file, compared
-    with what they must be, tell how many models are safe.
+    Records are on the disk before the velocities that belong to them are written, so the velocities in the partial
+    file, compared with what they must be, tell how many models are safe.
 
     Args:
         folder: Of the dataset.
@@ -140,6 +145,8 @@ class NpyShard:
         kind = "<f2" if manifest.settings["dtype"] == "float16" else "<f4"
         self.data = _Growing(folder / data, kind, (self.models, *manifest.record_shape))
         self.model = _Growing(folder / model, "<f4", (self.models, *manifest.model_shape))
+        self._waiting: list[npt.NDArray[np.float32]] = []
+        self._synced = 0.0
 
     @staticmethod
     def prepare(folder: Path, manifest: Manifest) -> None:
@@ -167,15 +174,28 @@ class NpyShard:
         """Go on behind so many models."""
         for file in (self.data, self.model):
             file.open(done)
+        self._synced = time.monotonic()
 
     def append(self, records: Array, velocities: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> None:
-        """Put models on the disk; `scale` must be 1: this layout has no place for another."""
+        """Write models; `scale` must be 1: this layout has no place for another."""
         del scale
         self.data.append(records)
-        self.model.append(velocities)
+        self._waiting.append(velocities)
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Put what was written on the disk."""
+        self.data.sync()
+        for velocities in self._waiting:
+            self.model.append(velocities)
+        self.model.sync()
+        self._waiting.clear()
+        self._synced = time.monotonic()
 
     def finish(self) -> tuple[File, ...]:
         """Give complete files their names."""
+        self._sync()
         return self.data.finish(), self.model.finish()
 
     def stored_records(self) -> Array:
@@ -183,7 +203,9 @@ class NpyShard:
         return _memory_map(self.data.path)
 
     def close(self) -> None:
-        """Leave the files as they are."""
+        """Leave the files as they are, with all models whose records were written."""
+        with contextlib.suppress(OSError):  # a full disk
+            self._sync()
         self.data.close()
         self.model.close()
 
@@ -252,7 +274,10 @@ class _Growing:
     def append(self, values: Array) -> None:
         assert self._file is not None
         self._write(np.ascontiguousarray(values, self.kind).data)
-        os.fsync(self._file.fileno())
+
+    def sync(self) -> None:
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def _write(self, content: Any) -> None:  # noqa: ANN401 - anything with a buffer
         """Write all bytes; an unbuffered file may take fewer at a time."""
