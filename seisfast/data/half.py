@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 LARGEST = 65504.0
 _ROUNDING = 2.0**-11  # of a float16 number that is not subnormal
 _SMALLEST = 2.0**-25  # half of the distance of subnormal numbers
+_MARGIN = 1.001  # for the rounding of the norms
 WORST = 1e-3
 """Largest relative L2 error of a record that may be stored."""
 
@@ -28,25 +31,25 @@ def powers(records: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def halved(records: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     """Rounded to float16; what is too large becomes infinite, which `error_bound` tells."""
-    with np.errstate(over="ignore"):
-        return records.astype(np.float16)
+    return torch.from_numpy(records).half().numpy()  # by vectors, which numpy does not
 
 
 def error_bound(stored: npt.NDArray[np.floating[Any]]) -> float:
     """The largest relative L2 error that rounding to these numbers can have made in one of the models.
 
     It follows from the stored numbers alone: each is at most 2^-11 of itself, or 2^-25, from what it was. Silent
-    records have none.
+    records have none, and one with a number that is not finite makes it infinite.
 
     Args:
         stored: float16 `[models, shots, time, receivers]`.
     """
     worst = 0.0
     for record in stored:
-        size = np.abs(record.astype(np.float32))
-        norm = float(np.sqrt(np.square(size, dtype=np.float64).sum()))
-        if norm == 0.0:
-            continue
-        off = np.maximum(size * _ROUNDING, _SMALLEST)
-        worst = max(worst, float(np.sqrt(np.square(off, dtype=np.float64).sum())) / norm)
+        size = torch.from_numpy(np.array(record)).flatten().float().abs_()
+        norm = float(torch.linalg.vector_norm(size))
+        if not math.isfinite(norm):
+            return math.inf
+        if norm > 0.0:
+            off = torch.linalg.vector_norm(size.mul_(_ROUNDING).clamp_min_(_SMALLEST))
+            worst = max(worst, _MARGIN * float(off) / norm)
     return worst

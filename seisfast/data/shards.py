@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -145,21 +146,23 @@ def stored_arrays(
         return records, velocity, scale, 0.0
     if settings["layout"] == "zarr":
         scale = half.powers(records)
-    stored = half.halved(records * scale[:, None, None, None])
+        stored = half.halved(records * scale[:, None, None, None])
+    else:
+        stored = half.halved(records)
+    bound = half.error_bound(stored)
+    if bound <= half.WORST:
+        return stored, velocity, scale, bound
     peak = float(np.abs(records).max())
     last = first + len(records) - 1
-    if not np.isfinite(stored).all():
+    if bound == math.inf:
         raise ValueError(
             f"dtype must be float32, or the layout zarr, which scales: float16 ends at {half.LARGEST:g}, "
             f"and the records of the models {first} to {last} reach {peak:g}"
         )
-    bound = half.error_bound(stored)
-    if bound > half.WORST:
-        raise ValueError(
-            f"dtype must be float32, or the layout zarr, which scales: the records of the models {first} to {last} "
-            f"reach only {peak:g}, where float16 may be wrong by more than {half.WORST:g} of them"
-        )
-    return stored, velocity, scale, bound
+    raise ValueError(
+        f"dtype must be float32, or the layout zarr, which scales: the records of the models {first} to {last} "
+        f"reach only {peak:g}, where float16 may be wrong by more than {half.WORST:g} of them"
+    )
 
 
 @contextlib.contextmanager
