@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -69,7 +70,7 @@ def connected(scheduler: str | Client) -> Iterator[Client]:
         else:
             raise ValueError(
                 'scheduler must be "local", "local:4", an address like tcp://host:8786 or the path of a scheduler '
-                f"file, got {scheduler!r}"
+                f"file that is there, got {scheduler!r}"
             )
         yield stack.enter_context(distributed.Client(place, timeout=30))
 
@@ -169,6 +170,7 @@ def as_completed(
 
     Raises:
         RuntimeError: When the workers of one call died again and again.
+        ConnectionError: When the scheduler is gone.
         Exception: What a call raises.
     """
     distributed = _distributed()
@@ -176,14 +178,19 @@ def as_completed(
     attempts = [0] * len(arguments)
 
     def submit(number: int) -> Any:  # noqa: ANN401 - a Future
-        future = client.submit(work, *arguments[number], pure=False, priority=-number)
+        with warnings.catch_warnings():  # a large model is large
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            future = client.submit(work, *arguments[number], pure=False, priority=-number)
         futures[future] = number
         return future
 
+    _wait_for_workers(client)
     try:
         coming = distributed.as_completed([submit(number) for number in range(len(arguments))])
         for future in coming:
             number = futures.pop(future)
+            if future.status in ("cancelled", "lost"):
+                raise ConnectionError("the connection to the scheduler was lost; what is finished is kept")
             error = future.exception() if future.status == "error" else None
             if isinstance(error, distributed.KilledWorker):
                 attempts[number] += 1
@@ -198,8 +205,20 @@ def as_completed(
         client.cancel(list(futures))  # type: ignore[no-untyped-call]
 
 
+def _wait_for_workers(client: Client) -> None:
+    """Until there is one: a cluster may only just be starting, but nobody should wonder what is waited for."""
+    while not client.scheduler_info(n_workers=-1)["workers"]:
+        try:
+            client.wait_for_workers(1, timeout=30)
+        except TimeoutError:
+            print(f"no worker at {client.scheduler.address} yet, waiting", file=sys.stderr, flush=True)  # type: ignore[union-attr]
+
+
 def worker_device(device: str) -> torch.device:
-    """The device of a worker: "auto" is a GPU where there is one, shared out by the worker's number on its machine."""
+    """The device of a worker: "auto" is a GPU where it sees one.
+
+    Workers of a local cluster take turns at the GPUs by their numbers; others see the GPU that their job has.
+    """
     if device != "auto":
         return torch.device(device)
     count = torch.cuda.device_count() if has_cuda_engine() else 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -17,8 +19,13 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes this name, in the way of `replace_file`, when the block ends without an error."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A file to write to, which takes this name, in the way of `replace_file`, when the block ends without an error.
+
+    A name has one writer at a time.
+    """
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # of a process that was killed
+        stale.unlink(missing_ok=True)
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
             yield file

@@ -82,6 +82,16 @@ def test_zarr_in_half_precision(words: list[str], tmp_path: Path, capsys: pytest
     assert StoredDataset(tmp_path / "set").geometry["samples"] == 40
 
 
+def test_options_of_sets_are_refused_beside_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model.npy"
+    np.save(model, np.full((20, 24), 2000.0, np.float32))
+    words = ["simulate", "--velocity", str(model), "--survey", "seisinv", "--output"]
+    for option in (["--dry-run"], ["--half"], ["--layout", "zarr"], ["--count", "3"], ["--scheduler", "local"]):
+        assert "belongs to --geology, not to --velocity" in error(capsys, *words, str(tmp_path / "r.npy"), *option)
+    assert "--output must be another file than --velocity" in error(capsys, *words, str(model))
+    assert not (tmp_path / "r.npy").exists()
+
+
 def test_what_does_not_fit_together(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--output is needed: the folder of the data set to check" in error(capsys, "simulate", "--check")
     assert "holds no dataset.json" in error(capsys, "simulate", "--check", "--output", str(tmp_path))

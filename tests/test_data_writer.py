@@ -24,6 +24,7 @@ from small_data import GEOLOGY, SHAPE, SURVEY, contents, small_survey, write_sto
 
 from seisfast.boundaries import CPML
 from seisfast.data import StoredDataset, verify, write
+from seisfast.data.manifest import Manifest
 from seisfast.geology import CurveFault, SeisInv
 from seisfast.propagator import simulate
 from seisfast.survey import Survey
@@ -99,8 +100,8 @@ torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 sys.path.insert(0, {tests!r})
 from small_data import GEOLOGY, SURVEY
-from seisfast.data import npy_files, write
-npy_files.SYNC_SECONDS = 0.0
+from seisfast.data import npy_files, write, writer
+npy_files.SYNC_SECONDS = writer.SAVE_SECONDS = 0.0
 {before}
 write(GEOLOGY, SURVEY, {folder!r}, {count}, per_file=50, batch=1)
 """
@@ -228,9 +229,86 @@ def test_a_changed_bit_is_found_by_verify_and_made_again(stored: Path, tmp_path:
     assert verify(folder, progress=False) == [f"{folder / 'data2.npy'} has another content than was written"]
     with pytest.raises(ValueError, match="copy is not complete: 2 of 3 shards"):
         StoredDataset(folder)
-    resume(folder)
+    with pytest.warns(UserWarning, match=r"data2\.npy or its partner was found changed: its models are sim"):
+        resume(folder)
     assert contents(folder) == contents(stored)
     assert verify(folder, progress=False) == []
+
+
+def test_files_that_come_back_are_taken_back(stored: Path, tmp_path: Path) -> None:
+    folder = copy_of(stored, tmp_path)
+    (folder / "data2.npy").rename(tmp_path / "away")
+    assert len(verify(folder, progress=False)) == 1
+    (tmp_path / "away").rename(folder / "data2.npy")
+    assert verify(folder, progress=False) == []
+    assert len(StoredDataset(folder)) == 25
+
+
+def test_leftovers_of_another_run_are_not_taken_for_this_one(stored: Path, tmp_path: Path) -> None:
+    folder = interrupted(stored, tmp_path)
+    (folder / "dataset.json").unlink()
+    with pytest.raises(ValueError, match=r"folder must be empty or hold a dataset\.json, got data1\.npy"):
+        resume(folder)
+    for path in folder.glob("*.npy"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"folder must be empty or hold a dataset\.json, got data2\.npy\.partial"):
+        resume(folder)
+
+
+def test_a_partial_file_with_another_header_is_begun_anew(stored: Path, tmp_path: Path) -> None:
+    folder = interrupted(stored, tmp_path)
+    with (folder / "data2.npy.partial").open("r+b") as file:
+        file.seek(20)
+        file.write(b"?")
+    resume(folder)
+    assert contents(folder) == contents(stored)
+
+
+def test_a_start_that_fails_leaves_the_folder_free(tmp_path: Path) -> None:
+    quiet = small_survey(wavelet=1e-6 * SURVEY.wavelet)
+    with pytest.raises(ValueError, match="dtype must be float32"):
+        write(GEOLOGY, quiet, tmp_path, 4, dtype="float16", progress=False)
+    with pytest.raises(ValueError, match="scheduler must be"):
+        write(GEOLOGY, quiet, tmp_path, 4, scheduler="nowhere", progress=False)
+    assert contents(tmp_path) == {}
+    write(GEOLOGY, quiet, tmp_path, 4, progress=False)
+
+
+def test_a_full_disk_for_the_manifest_counts_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Manifest.save
+
+    def full(self: Manifest, folder: Path) -> None:
+        if sum(shard.ready for shard in self.shards) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain(self, folder)
+
+    monkeypatch.setattr(Manifest, "save", full)
+    monkeypatch.setattr("seisfast.data.writer.SAVE_SECONDS", 0.0)
+    with pytest.raises(OSError, match="no room left on the disk: 10 of 25 models are finished"):
+        write_stored(tmp_path)
+    monkeypatch.undo()
+    write_stored(tmp_path)
+    assert verify(tmp_path, progress=False) == []
+
+
+def test_an_archive_is_checked_without_writing(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Path.open
+
+    def reading(self: Path, mode: str = "r", **options: object) -> object:
+        assert "w" not in mode, f"{self} is written to"
+        return plain(self, mode, **options)
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(Path, "open", reading)
+    assert verify(stored, progress=False) == []
+    assert write(GEOLOGY, SURVEY, stored, 25, seed=4, per_file=10, progress=False) == stored
+
+
+def test_another_version_goes_on_with_a_warning(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = interrupted(stored, tmp_path)
+    monkeypatch.setattr("seisfast.__version__", "99.0")
+    with pytest.warns(UserWarning, match=r"was begun with seisfast .* and goes on with 99\.0"):
+        resume(folder)
 
 
 def test_verify_tells_what_is_missing(stored: Path, tmp_path: Path) -> None:

@@ -156,17 +156,41 @@ def test_a_truncated_shard_is_told_and_made_again(stored: Path, tmp_path: Path) 
     assert files(folder) == files(stored)
 
 
-def test_a_changed_shard_is_found_and_refused_when_read(stored: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [1000, -20], ids=["body", "index"])
+def test_a_changed_shard_is_found_and_refused_when_read(stored: Path, tmp_path: Path, place: int) -> None:
     folder = copy_of(stored, tmp_path)
     path = folder / "records/c/0/0/0/0"
     content = bytearray(path.read_bytes())
-    content[-40:] = bytes(40)  # in the index of the shard
+    content[place] ^= 4
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"records is damaged \(.*\); seisfast simulate --check --output"):
-        StoredDataset(folder).read([0])
+        StoredDataset(folder).read(range(10))
     assert verify(folder, progress=False) == [f"{path} has another content than was written"]
-    write_zarr(folder)
+    with pytest.warns(UserWarning, match="or its partner was found changed: its models are simulated again"):
+        write_zarr(folder)
     assert files(folder) == files(stored)
+
+
+def test_a_missing_shard_is_not_read_as_nothing(stored: Path, tmp_path: Path) -> None:
+    folder = copy_of(stored, tmp_path)
+    (folder / "records/c/1/0/0/0").unlink()
+    with pytest.raises(ValueError, match=r"records/c/1/0/0/0 is missing; run the command that made"):
+        StoredDataset(folder)
+
+
+@pytest.mark.parametrize("name", ["records/zarr.json", "scale/zarr.json", "zarr.json"])
+@pytest.mark.parametrize("damage", ["gone", "empty"])
+def test_a_damaged_description_is_found_and_mended(tmp_path: Path, name: str, damage: str) -> None:
+    loud = small_survey(wavelet=1e3 * SURVEY.wavelet)
+    settings = {"per_file": 5, "layout": "zarr", "dtype": "float16", "progress": False}
+    folder = write(GEOLOGY, loud, tmp_path, 10, **settings)
+    before = files(folder)
+    (folder / name).unlink() if damage == "gone" else (folder / name).write_bytes(b"")
+    assert len(verify(folder, progress=False)) == 1
+    with pytest.raises((ValueError, FileNotFoundError), match=str(tmp_path)):
+        StoredDataset(folder)
+    write(GEOLOGY, loud, tmp_path, 10, **settings)
+    assert files(folder) == before
 
 
 def test_the_layout_is_a_setting(stored: Path) -> None:

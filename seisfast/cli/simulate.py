@@ -21,6 +21,13 @@ DESCRIPTION = (
 )
 
 
+OF_SETS: dict[str, Any] = {
+    "geology_options": {}, "count": 1200, "seed": 0, "per_file": None, "layout": "npy", "half": False, "batch": None,
+    "scheduler": None, "dry_run": False,
+}  # fmt: skip
+"""Options that only data sets take, and their defaults."""
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of this verb."""
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
@@ -82,8 +89,11 @@ def run(options: Namespace) -> None:
         raise ValueError("give either --geology (makes a data set) or --velocity (simulates one file)")
     if options.velocity is None:
         _data_set(options)
-    else:
-        simulate_file.run(options)
+        return
+    for name, value in OF_SETS.items():
+        if options[name] != value:
+            raise ValueError(f"--{name} belongs to --geology, not to --velocity")
+    simulate_file.run(options)
 
 
 def _check(options: Namespace) -> None:
@@ -114,14 +124,14 @@ def _data_set(options: Namespace) -> None:
         raise ValueError(f"--engine belongs to --velocity, not to --geology, got {options.engine}")
     geology = make_geology(options)
     survey = make_survey(options, geology.shape)
-    on_workers = options.scheduler is not None and options.device == "auto"
+    on_workers = options.scheduler is not None
     settings: dict[str, Any] = {
         "seed": options.seed,
         "per_file": options.per_file,
         "batch": options.batch,
         "layout": options.layout,
         "dtype": "float16" if options.half else "float32",
-        "device": "auto" if on_workers else simulation_device(options.device),
+        "device": options.device if on_workers else simulation_device(options.device),
     }
     if options.dry_run:
         print(_told(data.estimate(geology, survey, output, options.count, **settings), output, options))
@@ -138,11 +148,12 @@ def _told(found: Any, output: str, options: Namespace) -> str:  # noqa: ANN401 -
     from seisfast.data.estimate import size, spent
 
     compressed = ", compressed like the models of the probe" if options.layout == "zarr" else ""
-    workers = "" if options.scheduler is None else ", divided by the number of workers"
+    threads = f" with {found.threads} threads" if found.threads > 1 else ""
+    workers = "" if options.scheduler is None else ", not on the workers"
     lines = [
         f"{output}: {found.count} models in {found.shards} shards, {found.ready} of them ready",
         f"{size(found.bytes)} in all, {size(found.bytes / found.count)} per model{compressed}; {size(found.free)} free",
-        f"{spent(found.seconds)} for the rest at {found.rate:.3g} models/s on {found.device}{workers}, and the disk's "
-        "time",
+        f"{spent(found.seconds)} for the rest at {found.rate:.3g} models/s on {found.device}{threads}{workers}, "
+        "and the disk's time",
     ]
     return "\n".join(lines)

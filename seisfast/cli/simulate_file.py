@@ -24,7 +24,9 @@ def run(options: Namespace) -> None:
     if options.output is None and options.compare is None:
         raise ValueError("give --output (a .npy file), --compare (records), or both")
     if options.output is not None:
-        check_output(options.output, ".npy")
+        output = check_output(options.output, ".npy")
+        if output.exists() and output.samefile(options.velocity):
+            raise ValueError(f"--output must be another file than --velocity, got {output} for both")
     dtype = torch.float32 if options.dtype == "float32" else torch.float64
     velocity = load_models("--velocity", options.velocity).to(simulation_device(options.device), dtype)
     survey = make_survey(options, (int(velocity.shape[-2]), int(velocity.shape[-1])))

@@ -40,9 +40,11 @@ def made_by_workers(
         FileNotFoundError: When a worker does not see the folder.
         RuntimeError: When a worker has another version of seisfast, or the workers of a shard died again and again.
     """
+    import seisfast
+
     where = str(folder.resolve())
     with connected(scheduler) as client:
-        arguments = [(where, manifest.version, number, origin) for number in numbers]
+        arguments = [(where, seisfast.__version__, number, origin) for number in numbers]
         for place, shard in as_completed(client, _shard_of_worker, arguments):
             advance(shard.models)
             yield numbers[place], shard
@@ -57,7 +59,7 @@ def _shard_of_worker(where: str, version: str, number: int, origin: Simulation) 
     folder = Path(where)
     here = f"the worker on {socket.gethostname()}"
     if seisfast.__version__ != version:
-        raise RuntimeError(f"{here} has seisfast {seisfast.__version__}, the dataset is of {version}")
+        raise RuntimeError(f"{here} has seisfast {seisfast.__version__}, this process {version}")
     if not (folder / NAME).exists():
         raise FileNotFoundError(f"{here} sees no {NAME} in {folder}, which must be on a file system that all share")
     placed = dataclasses.replace(origin, device=str(worker_device(origin.device)))

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from seisfast.cluster import worker_device
-from seisfast.data.manifest import NAME, Manifest
-from seisfast.data.shards import WRITERS, Simulation, stored_arrays
-from seisfast.data.writer import planned
+from seisfast.data.manifest import Manifest
+from seisfast.data.shards import BATCH, WRITERS, Simulation, stored_arrays
+from seisfast.data.writer import check_target, planned, stored_or
 from seisfast.data.zarr_files import ZarrShard
 from seisfast.geology import Geology
 from seisfast.survey import Survey
@@ -33,9 +34,10 @@ class Estimate:
         shards: Shards of the dataset.
         bytes: Size of the whole dataset; compressed records as large as those of the probe.
         free: Free bytes on the disk of the folder.
-        rate: Models per second of one process, storing them not included.
+        rate: Models per second of this process, storing them not included.
         seconds: What the models that are missing take at this rate.
         device: Where the probe ran.
+        threads: That it had there.
     """
 
     count: int
@@ -46,6 +48,7 @@ class Estimate:
     rate: float
     seconds: float
     device: str
+    threads: int
 
 
 def estimate(
@@ -54,7 +57,7 @@ def estimate(
     folder: str | os.PathLike[str],
     count: int,
     *,
-    probe: int = 8,
+    probe: int | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Estimate:
     """What `seisfast.data.write` would do; nothing is written.
@@ -64,8 +67,8 @@ def estimate(
         survey: Acquisition.
         folder: Need not exist.
         count: Number of models.
-        probe: Models that are simulated, several times if that is quick.
-        **options: Those of `write`; a scheduler is none of this function's business.
+        probe: Models that are simulated, several times if that is quick; 8 on a CPU and a batch on a GPU when None.
+        **options: Those of `write` that say what is stored, and batch and device.
 
     Raises:
         TypeError, ValueError: As `write`.
@@ -73,17 +76,17 @@ def estimate(
     defaults = {"seed": 0, "per_file": None, "batch": None, "layout": "npy", "dtype": "float32", "device": "cpu"}
     plan, origin = planned(geology, survey, count, **{**defaults, **options})
     target = Path(folder)
-    manifest = plan
-    if (target / NAME).exists():
-        manifest = Manifest.read(target)
-        manifest.check_same(plan, target)
+    check_target(target)
+    manifest = stored_or(plan, target)
     ready = sum(shard.models for shard in manifest.shards if shard.ready)
     existing = next(place for place in (target, *target.resolve().parents) if place.exists())
     device = worker_device(origin.device)
+    if probe is None:
+        probe = 8 if device.type == "cpu" else origin.batch or BATCH["cuda"]
     rate, size = _measured(plan, dataclasses.replace(origin, device=str(device)), range(min(probe, count)))
     return Estimate(
         count, ready, len(plan.shards), round(size * count), shutil.disk_usage(existing).free, rate,
-        (count - ready) / rate, str(device),
+        (count - ready) / rate, str(device), torch.get_num_threads() if device.type == "cpu" else 1,
     )  # fmt: skip
 
 
@@ -95,9 +98,9 @@ def _measured(plan: Manifest, origin: Simulation, models: range) -> tuple[float,
         for _, velocity in origin.batches(models):
             done += len(velocity)
     rate = done / (time.perf_counter() - start)
+    stored = [stored_arrays(*part, plan.settings, models.start)[:3] for part in parts]
     if not issubclass(WRITERS[plan.settings["layout"]], ZarrShard):
         return rate, plan.bytes_of(1)
-    stored = [stored_arrays(*part, plan.settings, models.start)[:3] for part in parts]
     few = Manifest.plan(
         origin.geology, origin.survey, len(models),
         **{**{name: plan.settings[name] for name in ("seed", "layout", "dtype")}, "per_file": len(models)},

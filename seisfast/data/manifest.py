@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,7 @@ class Manifest:
         record_shape: (shots, time, receivers).
         model_shape: (1, nz, nx).
         shards: All of them, in order.
+        description: Files that describe the arrays, in the layout "zarr".
         version: The seisfast that wrote it.
     """
 
@@ -72,6 +74,7 @@ class Manifest:
     record_shape: tuple[int, int, int]
     model_shape: tuple[int, int, int]
     shards: list[Shard]
+    description: tuple[File, ...] = ()
     version: str = ""
 
     @classmethod
@@ -116,6 +119,7 @@ class Manifest:
                 Shard(**{**shard, "files": tuple(File(**file) for file in shard["files"])})
                 for shard in content["shards"]
             ]
+            content["description"] = tuple(File(**file) for file in content["description"])
             content["record_shape"] = tuple(content["record_shape"])
             content["model_shape"] = tuple(content["model_shape"])
             return cls(**content)
@@ -139,7 +143,7 @@ class Manifest:
 
     def models(self, number: int) -> range:
         """Numbers of the models of a shard."""
-        first = sum(shard.models for shard in self.shards[:number])
+        first = number * int(self.settings["per_file"])
         return range(first, first + self.shards[number].models)
 
     def bytes_of(self, models: int) -> int:
@@ -157,12 +161,13 @@ class Manifest:
             "settings": self.settings,
             "record_shape": self.record_shape,
             "model_shape": self.model_shape,
+            "description": [dataclasses.asdict(file) for file in self.description],
             "shards": [dataclasses.asdict(shard) for shard in self.shards],
         }
         replace_file(folder / NAME, json.dumps(content, indent=1).encode())
 
     def check_same(self, asked: Manifest, folder: Path) -> None:
-        """Refuse to go on with other settings than those of the folder.
+        """Refuse to go on with other settings than those of the folder; warn of another version.
 
         Raises:
             ValueError: Naming every setting that differs, its value in the folder and the value asked for.
@@ -172,6 +177,12 @@ class Manifest:
             raise ValueError(
                 f"{folder} holds a dataset with other settings: {'; '.join(found)}. "
                 "Give the same settings to go on with it, or another folder"
+            )
+        if self.version != asked.version:
+            warnings.warn(
+                f"{folder} was begun with seisfast {self.version} and goes on with {asked.version}: the last digits of "
+                "its records may differ",
+                stacklevel=4,
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from seisfast.data.checks import check_count
 from seisfast.data.matlab import read_mat_records, read_mat_velocity
 from seisfast.data.progress import model_bar
+from seisfast.files import sync_folder
 
 _RECORD = re.compile(r"(georec|srec|seismic)(\d+)\.mat")
 _VELOCITY = re.compile(r"(svmodel|vmodel)(\d+)\.mat")
@@ -73,11 +75,12 @@ def convert_mat_folder(
     """Copy the pairs of `find_mat_pairs` into OpenFWI's layout, which `StoredDataset` reads.
 
     The output gets `data{k}.npy`, float32 `[n, shots, time, receivers]`, and `model{k}.npy`, float32 `[n, 1, nz, nx]`
-    in m/s, k = 1, 2, ... A file under its final name is complete; one that is being written ends in `.partial`.
+    in m/s, k = 1, 2, ... They are written into a folder beside it, which takes its name when they are complete: what a
+    kill leaves there is dropped by the next call.
 
     Args:
         folder: of .mat files.
-        output: made when it is absent; must hold no .npy files.
+        output: must not exist, or be an empty folder.
         per_file: models in a file.
         unit: "m/s" or "km/s", that of the velocity files.
         progress: show a progress bar on a terminal.
@@ -94,17 +97,20 @@ def convert_mat_folder(
     check_count("per_file", per_file)
     pairs = find_mat_pairs(folder)
     target = Path(output)
-    held = sorted(path.name for path in target.glob("*.npy")) if target.is_dir() else []
-    if held:
-        raise ValueError(f"{target} must hold no arrays yet, got {held[0]}; give another folder")
-    target.mkdir(parents=True, exist_ok=True)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"output must not exist, or be an empty folder, got {target}")
+    growing = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir(parents=True)
     records, velocities = zip(*pairs, strict=True)
     read = (_alike(read_mat_records), _alike(lambda path: read_mat_velocity(path, unit=unit)[None]))
     with model_bar("convert", len(pairs), shown=progress) as advance:
         for number, start in enumerate(range(0, len(pairs), per_file), 1):
             part = slice(start, start + per_file)
-            _write(target / f"data{number}.npy", records[part], read[0], int)
-            _write(target / f"model{number}.npy", velocities[part], read[1], advance)
+            _write(growing / f"data{number}.npy", records[part], read[0], int)
+            _write(growing / f"model{number}.npy", velocities[part], read[1], advance)
+    os.replace(growing, target)
+    sync_folder(target.parent)
     return target
 
 

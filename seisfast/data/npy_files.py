@@ -149,13 +149,20 @@ class NpyShard:
         self._synced = 0.0
 
     @staticmethod
-    def prepare(folder: Path, manifest: Manifest) -> None:
-        """Nothing is needed before the shards."""
+    def prepare(folder: Path, manifest: Manifest) -> tuple[File, ...]:
+        """Nothing describes the files but they themselves."""
+        del folder, manifest
+        return ()
 
     @property
     def complete(self) -> bool:
         """Whether both files are there, of their sizes."""
         return self.data.complete and self.model.complete
+
+    @property
+    def started(self) -> bool:
+        """Whether there are models."""
+        return max(self.data.whole_models(), self.model.whole_models()) > 0
 
     def safe_models(self, velocity: Callable[[range], npt.NDArray[np.float32]]) -> int:
         """Models in the partial files that need no work.
@@ -247,6 +254,9 @@ class _Growing:
         started = self._started()
         if not started.exists():
             return 0
+        with started.open("rb") as file:
+            if file.read(len(self.header)) != self.header:
+                return 0
         return min(self.shape[0], max(0, started.stat().st_size - len(self.header)) // self.stride)
 
     def read(self, models: int) -> Array:

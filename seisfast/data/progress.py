@@ -47,6 +47,13 @@ class Bar:
             self._told, self._lines = now, True
             print(self._line(now - self._started, note), file=sys.stderr, flush=True)
 
+    def found(self, count: float) -> None:
+        """Moves on by what was there already: it took no time."""
+        self._begun += count
+        if self._bar is not None:
+            self._bar.initial += count
+        self.move(self._done + count)
+
     def write(self, text: str) -> None:
         """Prints a line on stdout, above the bar."""
         if self._bar is not None:

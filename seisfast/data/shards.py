@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from seisfast.data import half
-from seisfast.data.manifest import Manifest, Shard
+from seisfast.data.manifest import File, Manifest, Shard
 from seisfast.data.npy_files import NpyShard, described
 from seisfast.data.prefetch import ahead
 from seisfast.data.zarr_files import ZarrShard
@@ -25,6 +25,9 @@ from seisfast.propagator import simulate
 from seisfast.survey import Survey
 
 WRITERS: dict[str, type[NpyShard] | type[ZarrShard]] = {"npy": NpyShard, "zarr": ZarrShard}
+
+BATCH = {"cpu": 20, "cuda": 128}
+"""Models simulated at a time: a kill loses so many, and a GPU wants more of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Simulation:
         survey: Acquisition.
         seed: Seed of the geology.
         device: Where to simulate, as `torch.device` takes it, or "auto".
-        batch: Models simulated at a time.
+        batch: Models simulated at a time; None leaves that to the device, `BATCH`.
     """
 
     geology: Geology
     survey: Survey
     seed: int
     device: str
-    batch: int
+    batch: int | None
 
     def velocity(self, models: range) -> npt.NDArray[np.float32]:
         """Velocities `[models, 1, nz, nx]`."""
@@ -61,8 +64,9 @@ class Simulation:
         self, models: range
     ) -> Generator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], None, None]:
         device = torch.device(self.device)
-        for start in range(models.start, models.stop, self.batch):
-            velocity = self.geology(range(start, min(start + self.batch, models.stop)), self.seed, device=device)
+        batch = self.batch or BATCH[device.type]
+        for start in range(models.start, models.stop, batch):
+            velocity = self.geology(range(start, min(start + batch, models.stop)), self.seed, device=device)
             with torch.no_grad():
                 records = simulate(velocity, self.survey)
             stored = torch.empty(records.shape, dtype=torch.float32, pin_memory=device.type == "cuda").copy_(records)
@@ -110,19 +114,20 @@ def make_shard(
         files = shard.finish()
         if manifest.settings["dtype"] == "float32":
             return Shard(len(models), files)
-        return Shard(len(models), files, max(worst, half.error_bound(shard.stored_records()[:found])))
+        before = half.error_bound(shard.stored_records()[:found]) if found else 0.0
+        return Shard(len(models), files, max(worst, before))
 
 
-def changed(folder: Path, shard: Shard, *, contents: bool) -> list[str]:
-    """What is wrong with the files of a shard that is ready: a line for each that is missing or changed.
+def changed(folder: Path, files: tuple[File, ...], *, contents: bool) -> list[str]:
+    """What is wrong with files that were finished: a line for each that is missing or changed.
 
     Args:
         folder: Of the dataset.
-        shard: Its description.
+        files: As they were described when they were written.
         contents: Compare digests, which reads everything; else only sizes.
     """
     wrong = []
-    for file in shard.files:
+    for file in files:
         path = folder / file.path
         if not path.exists():
             wrong.append(f"{path} is missing")
@@ -178,7 +183,8 @@ def _alone(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
-            # Some network file systems have no locks; there files still get their names only when they are complete.
+            # Some network file systems have no locks. One process needs none; the workers of a cluster do, for one that
+            # was thought dead may still be writing.
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from seisfast.data.checks import check_count, check_epoch
 from seisfast.data.manifest import NAME, Manifest
 from seisfast.data.npy_files import NpySource
 from seisfast.data.parts import check_part, share
+from seisfast.data.shards import changed
 from seisfast.data.zarr_files import ZarrSource
 from seisfast.geology.base import check_seed, derived_seed
 from seisfast.survey import Survey
@@ -135,6 +137,10 @@ class StoredDataset(Dataset[tuple[Tensor, Tensor]]):
             self.error = manifest.error
             if manifest.settings["layout"] == "npy":
                 return NpySource.of_manifest(self.folder, manifest)
+            described = changed(self.folder, manifest.description, contents=True)
+            of_shards = (changed(self.folder, shard.files, contents=False) for shard in manifest.shards)
+            for wrong in chain(described, *of_shards):
+                raise ValueError(f"{wrong}; run the command that made {self.folder} again to mend it")
         if (self.folder / "zarr.json").exists():
             source = ZarrSource(self.folder)
             self._describe(source.settings)

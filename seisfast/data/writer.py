@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 PER_FILE = {"npy": 500, "zarr": 100}
 """Models in a shard: OpenFWI's 500, and what is still held in memory while it is compressed."""
 
-BATCH = {"cpu": 20}
-"""Models simulated at a time: a kill loses so many, and a GPU wants more of them, 128."""
+SAVE_SECONDS = 1.0
+"""Finished shards are written down as often: for thousands of them dataset.json takes its time, and files that it does
+not know are found again."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -96,22 +98,43 @@ def write(
         geology, survey, count, seed=seed, per_file=per_file, batch=batch, layout=layout, dtype=dtype, device=device
     )
     target = Path(folder)
+    check_target(target)
+    if _is_there(target, plan):
+        return target
     target.mkdir(parents=True, exist_ok=True)
     with _only_writer(target):
-        manifest = _stored_or(plan, target)
-        _drop_changed(manifest, target)
-        if manifest.complete:
-            return target
-        writer = WRITERS[layout]
-        ready = sum(shard.models for shard in manifest.shards if shard.ready)
-        _check_room(target, manifest, count - ready)
-        manifest.save(target)
-        writer.prepare(target, manifest)
-        with _told_when_full(target, manifest), model_bar("simulate", count, ready, shown=progress) as advance:
-            for number, shard in _made(target, manifest, origin, scheduler, advance):
-                manifest.shards[number] = shard
-                manifest.save(target)
+        begun = (target / NAME).exists()
+        manifest = stored_or(plan, target)
+        try:
+            _write(target, manifest, origin, scheduler, progress)
+        except BaseException:
+            if not begun:
+                _leave_nothing(target, manifest)
+            raise
     return target
+
+
+def _write(
+    folder: Path, manifest: Manifest, origin: Simulation, scheduler: str | Client | None, progress: bool
+) -> None:
+    """Make what is missing of a dataset."""
+    count = sum(shard.models for shard in manifest.shards)
+    _drop_changed(manifest, folder)
+    _check_room(folder, manifest)
+    with _told_when_full(folder, count):
+        manifest.description = WRITERS[manifest.settings["layout"]].prepare(folder, manifest)
+        manifest.save(folder)
+        saved = time.monotonic()
+        ready = sum(shard.models for shard in manifest.shards if shard.ready)
+        with model_bar("simulate", count, ready, shown=progress) as advance:
+            try:
+                for number, shard in _made(folder, manifest, origin, scheduler, advance):
+                    manifest.shards[number] = shard
+                    if time.monotonic() - saved >= SAVE_SECONDS:
+                        manifest.save(folder)
+                        saved = time.monotonic()
+            finally:
+                manifest.save(folder)
 
 
 def planned(
@@ -131,14 +154,15 @@ def planned(
     for name, value, allowed in (("layout", layout, get_args(Layout)), ("dtype", dtype, get_args(Precision))):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    count, per_file, batch = (
+    count, per_file = (
         check_count(name, value)
         for name, value in (
             ("count", count),
             ("per_file", PER_FILE[layout] if per_file is None else per_file),
-            ("batch", BATCH.get(str(device), 128) if batch is None else batch),
         )
     )
+    if batch is not None:
+        check_count("batch", batch)
     manifest = Manifest.plan(
         geology, survey, count, seed=check_seed(seed), per_file=per_file, layout=layout, dtype=dtype
     )
@@ -168,22 +192,25 @@ def verify(folder: str | os.PathLike[str], *, progress: bool = True) -> list[str
     target = Path(folder)
     if not (target / NAME).is_file():
         raise FileNotFoundError(f"{target} holds no {NAME}, so nothing says what its files must be")
-    with _only_writer(target):
+    with contextlib.ExitStack() as stack:
+        marking = os.access(target, os.W_OK)
+        if marking:  # else it is an archive, or somebody else's
+            stack.enter_context(_only_writer(target))
         manifest = Manifest.read(target)
-        found = []
+        before = list(manifest.shards)
+        found = changed(target, manifest.description, contents=True)
         count = sum(shard.models for shard in manifest.shards)
         with model_bar("check", count, shown=progress) as advance:
-            for number, shard in enumerate(manifest.shards):
-                wrong = changed(target, shard, contents=True)
-                if wrong:
-                    manifest.shards[number] = dataclasses.replace(shard, damaged=True)
-                    found += wrong
+            for number, shard in enumerate(before):
+                wrong = changed(target, shard.files, contents=True)
+                manifest.shards[number] = dataclasses.replace(shard, damaged=bool(wrong))
+                found += wrong
                 advance(shard.models)
-        if found:
+        if marking and manifest.shards != before:
             manifest.save(target)
-        missing = sum(not shard.files for shard in manifest.shards)
-        if missing:
-            found.append(f"{target} is not complete: {missing} of {len(manifest.shards)} shards are not written yet")
+    missing = sum(not shard.files for shard in manifest.shards)
+    if missing:
+        found.append(f"{target} is not complete: {missing} of {len(manifest.shards)} shards are not written yet")
     return found
 
 
@@ -206,57 +233,98 @@ def _made(
         yield number, make_shard(folder, manifest, number, here, advance)
 
 
-def _stored_or(plan: Manifest, folder: Path) -> Manifest:
-    """The manifest of a dataset that is begun, after checking that it is this one; else the plan."""
-    if (folder / NAME).exists():
-        manifest = Manifest.read(folder)
-        manifest.check_same(plan, folder)
-        return manifest
-    foreign = sorted(path.name for path in folder.iterdir() if path.suffix == ".npy" or path.name == "zarr.json")
+def check_target(folder: Path) -> None:
+    """Refuse a folder that holds something else than a dataset.
+
+    Raises:
+        ValueError: Naming what is there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"folder must be a folder, {folder} is a file")
+    if not folder.exists() or (folder / NAME).exists():
+        return
+    foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if foreign:
         raise ValueError(f"folder must be empty or hold a {NAME}, got {foreign[0]} without one in {folder}")
-    return plan
+
+
+def stored_or(plan: Manifest, folder: Path) -> Manifest:
+    """The manifest of a dataset that is begun, after checking that it is this one; else the plan."""
+    if not (folder / NAME).exists():
+        return plan
+    manifest = Manifest.read(folder)
+    manifest.check_same(plan, folder)
+    return manifest
+
+
+def _is_there(folder: Path, plan: Manifest) -> bool:
+    """Whether all files are there, of their sizes; nothing is written, so the folder may be somebody else's."""
+    if not (folder / NAME).exists():
+        return False
+    manifest = Manifest.read(folder)
+    if (
+        manifest.settings != plan.settings
+        or not manifest.complete
+        or changed(folder, manifest.description, contents=True)
+    ):
+        return False
+    return not any(changed(folder, shard.files, contents=False) for shard in manifest.shards)
 
 
 def _drop_changed(manifest: Manifest, folder: Path) -> None:
     """Forget shards whose files are not what was written, and delete these files, so that they are made again."""
     writer = WRITERS[manifest.settings["layout"]]
     for number, shard in enumerate(manifest.shards):
-        wrong = changed(folder, shard, contents=False)
-        if wrong or shard.damaged:
+        wrong = changed(folder, shard.files, contents=False)
+        if shard.damaged and not wrong:
+            wrong = [f"{folder / shard.files[0].path} or its partner was found changed"]
+        if wrong:
             for line in wrong:
-                warnings.warn(f"{line}: its models are simulated again", stacklevel=3)
+                warnings.warn(f"{line}: its models are simulated again", stacklevel=4)
             writer(folder, manifest, number).remove()  # first: files without an entry are taken for whole
             manifest.shards[number] = Shard(shard.models)
             manifest.save(folder)
 
 
-def _check_room(folder: Path, manifest: Manifest, models: int) -> None:
-    free = shutil.disk_usage(folder).free
-    needed = manifest.bytes_of(models) - _partial_bytes(folder)
+def _leave_nothing(folder: Path, manifest: Manifest) -> None:
+    """Take back the beginning of a dataset that has no model yet, so that the folder is free for another."""
+    writer = WRITERS[manifest.settings["layout"]]
+    shards = [writer(folder, manifest, number) for number in range(len(manifest.shards))]
+    if any(shard.started for shard in shards):
+        return
+    for path in folder.iterdir():
+        if path.name.startswith(".") and not path.name.startswith(".shard"):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _check_room(folder: Path, manifest: Manifest) -> None:
+    writer = WRITERS[manifest.settings["layout"]]
+    missing = [number for number, shard in enumerate(manifest.shards) if not shard.ready]
+    models = sum(len(manifest.models(number)) for number in missing if not writer(folder, manifest, number).complete)
+    partial = sum(path.stat().st_size for path in folder.glob("*.npy.partial"))
+    free, needed = shutil.disk_usage(folder).free, manifest.bytes_of(models) - partial
     if needed <= free:
         return
     figures = f"{needed:,} bytes ({needed / 1e9:.3g} GB) needed, {free:,} bytes ({free / 1e9:.3g} GB) free"
     if manifest.settings["layout"] == "zarr":
-        warnings.warn(f"there may be too little room on the disk: {figures}, before compression", stacklevel=3)
+        warnings.warn(f"there may be too little room on the disk: {figures}, before compression", stacklevel=4)
         return
     raise OSError(errno.ENOSPC, f"too little room on the disk: {figures}", str(folder))
 
 
-def _partial_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.npy.partial"))
-
-
 @contextlib.contextmanager
-def _told_when_full(folder: Path, manifest: Manifest) -> Iterator[None]:
+def _told_when_full(folder: Path, count: int) -> Iterator[None]:
     """Say what is kept when the disk (or a quota) is full."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _NO_ROOM or not (folder / NAME).exists():
             raise
-        kept = sum(shard.models for shard in manifest.shards if shard.ready)
-        count = sum(shard.models for shard in manifest.shards)
+        kept = sum(shard.models for shard in Manifest.read(folder).shards if shard.ready)
         raise OSError(
             error.errno,
             f"no room left on the disk: {kept} of {count} models are finished, what the unfinished files hold is kept, "

@@ -41,6 +41,8 @@ class ZarrSource:
                 raise ValueError(f"{folder / name} must have the shape [{axes}], got {list(array.shape)}")
             if not np.issubdtype(array.dtype, np.floating):
                 raise TypeError(f"{folder / name} must hold floating-point numbers, got {array.dtype}")
+        if self.settings.get("dtype") == "float16" and SCALE not in group:
+            raise ValueError(f"{folder} must have the array {SCALE} beside records in half precision")
         self.models: int = group[RECORDS].shape[0]
         self.record_shape: tuple[int, ...] = group[RECORDS].shape[1:]
         self.model_shape: tuple[int, ...] = group[VELOCITY].shape[1:]
@@ -87,7 +89,11 @@ class ZarrSource:
 
     def _group(self) -> Any:  # noqa: ANN401 - zarr is optional
         if self._opened is None:
-            self._opened = _zarr().open_group(self._folder, mode="r")
+            zarr = _zarr()
+            try:
+                self._opened = zarr.open_group(self._folder, mode="r")
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                raise ValueError(f"{self._folder} is not a Zarr group that can be read: {error}") from error
         return self._opened
 
 
@@ -108,17 +114,28 @@ class ZarrShard:
         self._parts: list[tuple[Array, Array, Array]] = []
 
     @staticmethod
-    def prepare(folder: Path, manifest: Manifest) -> None:
-        """Write the description of the group and its arrays, if it is not there."""
-        for path, content in _metadata(manifest).items():
-            if not (folder / path).exists():
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                replace_file(folder / path, content)
+    def prepare(folder: Path, manifest: Manifest) -> tuple[File, ...]:
+        """Write the description of the group and its arrays, where it is not there as it was written."""
+        known = manifest.description
+        if known and all(
+            (folder / file.path).exists() and described(folder / file.path, folder) == file for file in known
+        ):
+            return known
+        made = _metadata(manifest)
+        for path, content in made.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(folder / path, content)
+        return tuple(described(folder / path, folder) for path in made)
 
     @property
     def complete(self) -> bool:
         """Whether all files are there: each was put there whole."""
         return all((self.folder / path).exists() for path in self._paths())
+
+    @property
+    def started(self) -> bool:
+        """Whether there are models."""
+        return any((self.folder / path).exists() for path in self._paths())
 
     def safe_models(self, velocity: Callable[[range], npt.NDArray[np.float32]]) -> int:
         """All models or none."""
@@ -216,7 +233,7 @@ def _new_group(store: dict[str, Any], manifest: Manifest) -> Any:  # noqa: ANN40
             dtype=kind,
             chunks=(1, *shape),
             shards=(per_file, *shape),
-            compressors=zarr.codecs.ZstdCodec(level=1),
+            compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
             fill_value=float("nan"),  # what is not written is no number; silence is
             dimension_names=axes,
         )

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ class Geology(abc.ABC):
                 f"velocity must be (slowest, fastest) in m/s with 0 < slowest < fastest, got {self.velocity}"
             )
         object.__setattr__(self, "velocity", velocity)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what was read from files is read again where a pickle arrives."""
+        kept = vars(self).items()
+        return {key: value for key, value in kept if not isinstance(getattr(type(self), key, None), cached_property)}
 
     @property
     def name(self) -> str:
