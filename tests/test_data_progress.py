@@ -147,3 +147,14 @@ def test_long_loops_show_life(
     assert "measure: 6 of 6 models in 0:00:00" in capsys.readouterr().err
     statistics.measure(np.ones((2, 3, 3)))
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_found_took_no_time(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 of 100 were there, and 10 more took 40 seconds."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    bar = Bar("simulate", 100)
+    bar.found(80)
+    now[0] = 40.0
+    bar.advance(10)
+    assert capsys.readouterr().err == "simulate: 90 of 100 models (90 %), 0.25 models/s, 0:00:40 left\n"

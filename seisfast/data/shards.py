@@ -74,7 +74,12 @@ class Simulation:
 
 
 def make_shard(
-    folder: Path, manifest: Manifest, number: int, origin: Simulation, advance: Callable[[int], object] = int
+    folder: Path,
+    manifest: Manifest,
+    number: int,
+    origin: Simulation,
+    advance: Callable[[int], object] = int,
+    found: Callable[[int], object] = int,
 ) -> Shard:
     """Bring a shard on the disk; what is there and right stays.
 
@@ -83,7 +88,8 @@ def make_shard(
         manifest: Of the dataset.
         number: Of the shard.
         origin: Where its models come from.
-        advance: Is told of every model that is safe on the disk, those found there too.
+        advance: Is told of every model that is made.
+        found: Is told of the models that were on the disk before.
 
     Returns:
         The description for dataset.json.
@@ -95,8 +101,8 @@ def make_shard(
     models = manifest.models(number)
     shard = WRITERS[manifest.settings["layout"]](folder, manifest, number)
     with _alone(folder / f".shard{number + 1}.lock"):
-        found = done = shard.safe_models(lambda part: origin.velocity(models[part.start : part.stop]))
-        advance(done)
+        before = done = shard.safe_models(lambda part: origin.velocity(models[part.start : part.stop]))
+        found(done)
         worst = 0.0
         if not shard.complete:
             shard.open(done)
@@ -114,8 +120,9 @@ def make_shard(
         files = shard.finish()
         if manifest.settings["dtype"] == "float32":
             return Shard(len(models), files)
-        before = half.error_bound(shard.stored_records()[:found]) if found else 0.0
-        return Shard(len(models), files, max(worst, before))
+        if before:
+            worst = max(worst, half.error_bound(shard.stored_records()[:before]))
+        return Shard(len(models), files, worst)
 
 
 def changed(folder: Path, files: tuple[File, ...], *, contents: bool) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -18,7 +18,7 @@ import torch
 from seisfast.cluster import worker_device
 from seisfast.data.checks import check_count, check_pair
 from seisfast.data.manifest import NAME, Layout, Manifest, Precision, Shard
-from seisfast.data.progress import model_bar
+from seisfast.data.progress import Bar, model_bar
 from seisfast.data.shards import WRITERS, Simulation, changed, make_shard
 from seisfast.geology import Geology
 from seisfast.geology.base import check_seed
@@ -126,15 +126,16 @@ def _write(
         manifest.save(folder)
         saved = time.monotonic()
         ready = sum(shard.models for shard in manifest.shards if shard.ready)
-        with model_bar("simulate", count, ready, shown=progress) as advance:
-            try:
-                for number, shard in _made(folder, manifest, origin, scheduler, advance):
-                    manifest.shards[number] = shard
-                    if time.monotonic() - saved >= SAVE_SECONDS:
-                        manifest.save(folder)
-                        saved = time.monotonic()
-            finally:
-                manifest.save(folder)
+        bar = Bar("simulate", count, ready, shown=progress)
+        try:
+            for number, shard in _made(folder, manifest, origin, scheduler, bar):
+                manifest.shards[number] = shard
+                if time.monotonic() - saved >= SAVE_SECONDS:
+                    manifest.save(folder)
+                    saved = time.monotonic()
+        finally:
+            bar.close()
+            manifest.save(folder)
 
 
 def planned(
@@ -219,18 +220,18 @@ def _made(
     manifest: Manifest,
     origin: Simulation,
     scheduler: str | Client | None,
-    advance: Callable[[int], object],
+    bar: Bar,
 ) -> Iterator[tuple[int, Shard]]:
     """The shards that are missing, as they become ready."""
     missing = [number for number, shard in enumerate(manifest.shards) if not shard.ready]
     if scheduler is not None:
         from seisfast.data.cluster import made_by_workers
 
-        yield from made_by_workers(folder, manifest, missing, origin, scheduler, advance)
+        yield from made_by_workers(folder, manifest, missing, origin, scheduler, bar.advance)
         return
     here = dataclasses.replace(origin, device=str(worker_device(origin.device)))
     for number in missing:
-        yield number, make_shard(folder, manifest, number, here, advance)
+        yield number, make_shard(folder, manifest, number, here, bar.advance, bar.found)
 
 
 def check_target(folder: Path) -> None:
