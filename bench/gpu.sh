@@ -130,7 +130,8 @@ stage_data() {
     local code=0
     {
         heading
-        timeout "$(left)" "$python" bench/bench_data.py --device cuda --seconds "$(($(left) - 120))" || code=$?
+        timeout "$(left)" "$python" bench/bench_data.py --device cuda --seconds "$(($(left) - 180))" || code=$?
+        timeout "$(left)" "$python" bench/bench_storage.py --count 200 || code=$?
     } >"$out/data.md"
     line "data: exit $code, table in data.md"
     return "$code"
