@@ -237,8 +237,9 @@ class Bench:
         return found
 
     def simulation(self) -> Seconds:
-        """Seconds of one batch, geology included, the mean of several made alone; of a GPU its kernels and copies alone,
-        without the gaps in which the host prepares them.
+        """Seconds of one batch, geology included, the mean of several made alone.
+
+        Of a GPU its kernels and copies count, without the gaps in which the host prepares them.
         """
         source = self.dataset(max(2, self.steps // 4))
         batches = source.batches()
