@@ -44,7 +44,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--geology marmousi --survey seisinv", "--geology must be one of seisinv, .*style-b, got 'marmousi'"),
         (
             "--geology seisinv --geology_options.depth 3 --survey seisinv",
-            "--geology_options: .*unexpected keyword argument 'depth'",
+            "--geology_options: SeisInv has no \\['depth'\\]; it has shape, velocity, interfaces",
         ),
     ],
     "simulate": [

@@ -39,7 +39,7 @@ def test_models_are_whole_metres_per_second_inside_the_range_whatever_the_batch(
 
 def test_models_stay_the_same_from_version_to_version() -> None:
     content = SeisInv2(shape=(50, 50))(range(80), seed=7).numpy().astype("<f4").tobytes()
-    assert hashlib.sha256(content).hexdigest()[:16] == "7b2851a3bce02304"
+    assert hashlib.sha256(content).hexdigest()[:16] == "5d6b4cb822ed35a4"
 
 
 def grows(models: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ def _measured(options: Namespace) -> Iterator[tuple[str, str, Statistics]]:
         family = make_geology(options)
         count = GENERATED if options.count is None else options.count
         found = statistics.measure(family, count=count, seed=options.seed or 0, **how)
-        yield family.name, f"{family.name} (generated)", _in_metres(found, options)
+        yield family.label, f"{family.label} (generated)", _in_metres(found, options)
 
 
 def _in_metres(found: Statistics, options: Namespace) -> Statistics:

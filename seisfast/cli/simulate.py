@@ -137,7 +137,7 @@ def _data_set(options: Namespace) -> None:
         print(_told(data.estimate(geology, survey, output, options.count, **settings), output, options))
         return
     folder = data.write(geology, survey, output, options.count, scheduler=options.scheduler, **settings)
-    print(f"{folder}: {options.count} models of {geology.name} with records of {survey}")
+    print(f"{folder}: {options.count} models of {geology.label} with records of {survey}")
     error = data.StoredDataset(folder).error
     if error is not None:
         print(f"half precision: relative L2 error of a record at most {error:.2g}")

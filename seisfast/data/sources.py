@@ -77,7 +77,7 @@ def _generated(geology: Geology, count: int, seed: int) -> Source:
     def read(start: int, stop: int) -> Tensor:
         return geology(range(start, stop), seed).double()
 
-    return Source(geology.name, count, geology.shape, read, lambda k: f"model {k} of {geology.name}")
+    return Source(geology.label, count, geology.shape, read, lambda k: f"model {k} of {geology.name}")
 
 
 def _stored(dataset: StoredDataset) -> Source:

@@ -41,14 +41,29 @@ def build(name: str, **options: Any) -> Geology:  # noqa: ANN401
     asked = str(name).replace("_", "-").lower()
     for known, make in _CLASSES.items():
         if asked == known.lower():
-            return make(**options)
+            return _made(make, options)
     for known in OPENFWI_NAMES:
         if asked == known.lower():
             family, version = known.split("-")
             if str(options.get("version", version)).upper() != version:
                 raise ValueError(f"version must be {version!r} to go with {known}, got {options['version']!r}")
-            return _CLASSES[family](**{**options, "version": version})
+            return _made(_CLASSES[family], {**options, "version": version})
     raise ValueError(f"name must be one of {', '.join(NAMES + OPENFWI_NAMES)}, got {name!r}")
+
+
+def _made(make: type[Geology], options: dict[str, Any]) -> Geology:
+    """A generator, after checking that its class has these options and lacks none.
+
+    Raises:
+        TypeError: Naming them.
+    """
+    known = {field.name: field.default for field in dataclasses.fields(make)}
+    if not set(options) <= set(known):
+        raise TypeError(f"{make.__name__} has no {sorted(set(options) - set(known))}; it has {', '.join(known)}")
+    missing = [name for name, default in known.items() if default is dataclasses.MISSING and name not in options]
+    if missing:
+        raise TypeError(f"{make.__name__} needs {', '.join(missing)}")
+    return make(**options)
 
 
 def split(count: int) -> tuple[range, range, range]:

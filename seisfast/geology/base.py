@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,8 +31,12 @@ class Geology(abc.ABC):
 
     Attributes:
         shape: (nz, nx) cells; any size that holds the layers.
-        velocity: (slowest, fastest) in m/s; no model leaves this range.
+        velocity: (slowest, fastest) in m/s; no model leaves this range, rounded to float32.
     """
+
+    STREAM: ClassVar[int | None] = None
+    """Number of the family's random stream; that of its name when None, so that families of one seed have nothing in
+    common."""
 
     shape: tuple[int, int]
     velocity: tuple[float, float]
@@ -55,6 +60,12 @@ class Geology(abc.ABC):
         """The fields: what was read from files is read again where a pickle arrives."""
         kept = vars(self).items()
         return {key: value for key, value in kept if not isinstance(getattr(type(self), key, None), cached_property)}
+
+    @property
+    def label(self) -> str:
+        """Name and version, as OpenFWI's data sets are called."""
+        version = getattr(self, "version", None)
+        return self.name if version is None else f"{self.name}-{version}"
 
     @property
     def name(self) -> str:
@@ -84,7 +95,8 @@ class Geology(abc.ABC):
         """
         numbers = _whole_numbers("indices", indices, lowest=0)
         place = torch.device(device)
-        uniform = uniforms(numbers, check_seed(seed), sum(self._draws())).to(place)
+        stream = zlib.crc32(self.name.encode()) if self.STREAM is None else self.STREAM
+        uniform = uniforms(numbers, check_seed(seed), sum(self._draws()), stream).to(place)
         index = torch.tensor(numbers, dtype=torch.int64, device=place)
         models = torch.empty((len(numbers), *self.shape), dtype=torch.float32, device=place)
         chunk = CHUNK.get(place.type, 64)
@@ -142,18 +154,18 @@ def check_rows(shape: tuple[int, int], layers: int) -> None:
         raise ValueError(f"shape needs a row for every layer, got nz={shape[0]} for {layers} layers")
 
 
-def uniforms(indices: Sequence[int], seed: int, count: int) -> Tensor:
-    """Random numbers in [0, 1), float32 `[models, count]`; row `i` depends on `seed` and `indices[i]` only.
+def uniforms(indices: Sequence[int], seed: int, count: int, stream: int = 0) -> Tensor:
+    """Random numbers in [0, 1), float32 `[models, count]`; row `i` depends on `seed`, `stream` and `indices[i]` only.
 
     They are the upper 24 bits of the raw Philox4x64 stream, whose values numpy promises never to change.
     """
     rows = np.empty((len(indices), count), dtype=np.uint64)
-    stream = np.random.Philox(key=(seed, 0))
-    start = stream.state  # setting it takes a third of the time that a new stream does
+    philox = np.random.Philox(key=(seed, stream))
+    start = philox.state  # setting it takes a third of the time that a new stream does
     for row, index in zip(rows, indices, strict=True):
         start["state"]["counter"][:] = 0, index, 0, 0
-        stream.state = start
-        row[:] = stream.random_raw(count)
+        philox.state = start
+        row[:] = philox.random_raw(count)
     return torch.from_numpy((rows >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24))
 
 

@@ -197,6 +197,8 @@ class CurveFault(_Fault):
     statistics to a released sample.
     """
 
+    STREAM: ClassVar[int | None] = 0  # SeisInv's: each takes the numbers for other purposes
+
     folded = True
 
 

@@ -79,8 +79,14 @@ def _read(file: Path) -> np.ndarray:
         raise ImportError("images need Pillow: pip install pillow") from error
     try:
         with Image.open(file) as image:
+            if image.mode.startswith("I;16"):
+                return (np.asarray(image) >> 8).astype(np.uint8)
+            if image.mode in ("I", "F"):  # Pillow would cut their values off at 255
+                raise ValueError(
+                    f"images must have 8 or 16 bits of grey or colour, {str(file)!r} has mode {image.mode}"
+                )
             return np.asarray(image.convert("L"))
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise ValueError(f"images must hold readable files, got {str(file)!r}: {error}") from error
 
 

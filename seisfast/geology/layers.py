@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +47,8 @@ class SeisInv(Geology):
 
     Source: Li et al., "Deep-Learning Inversion of Seismic Data", IEEE TGRS 2020, arXiv 1901.07733.
     """
+
+    STREAM: ClassVar[int | None] = 0
 
     shape: tuple[int, int] = (100, 100)
     velocity: tuple[float, float] = (1500.0, 4000.0)

@@ -106,7 +106,8 @@ class FlatVel(_Vel):
 
     Source: Deng et al., "OpenFWI", NeurIPS 2022 (arXiv 2111.02926): grid, range of velocities, flat layers, and B
     as the difficult version of A by the order of velocities. The generator was not released, and numbers and
-    thicknesses of layers are ours: from 3 to 7 layers, the thickest of a model at most four times the thinnest.
+    thicknesses of layers are ours: from 3 to 7 layers, the thickest of a model at most four times the thinnest before
+    they are rounded to rows.
     """
 
     def _bent(self, depth: Tensor, pick: Tensor) -> Tensor:
