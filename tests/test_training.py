@@ -145,6 +145,17 @@ def test_models_simulated_while_training(tmp_path: Path) -> None:
     assert content["normalization"]["velocity_range"] == [1500.0, 4000.0]
 
 
+def test_the_simulation_before_the_first_step_shows_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    fit(small_config(epochs=1), endless(12, repeats=2), endless(8, seed=1), tmp_path / "run")
+    lines = capsys.readouterr().err.splitlines()
+    shown = [line.partition(" models")[0] for line in lines if line.startswith("simulate") and "%" in line]
+    units, validation = [f"simulate for the units: {k} of 12" for k in (6, 12)], [6, 8]
+    assert shown == units + [f"simulate validation: {k} of 8" for k in validation]
+
+
 def test_a_last_batch_of_one_model_is_left_out(folder: Path, tmp_path: Path) -> None:
     train = StoredDataset(folder, range(13))
     fit(small_config("convbaseline", epochs=1), train, train, tmp_path / "run", verbose=False)

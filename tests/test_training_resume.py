@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_data import write_stored
+from small_data import SHAPE, SURVEY, write_stored
 from small_run import assert_same_run, damaged, endless, parts, small_config, with_loss
 from torch import Tensor
 
-from seisfast.data import StoredDataset
+from seisfast.data import SimulatedDataset, StoredDataset
+from seisfast.geology import SeisInv
 from seisfast.normalization import Normalization
 from seisfast.training import Interrupted, checkpoint, fit, read_log
 from seisfast.training.progress import StopSignals
@@ -229,6 +230,21 @@ def test_a_resumed_run_keeps_its_data_and_units(
     other = Normalization(data_range=(-1.0, 1.0))
     with pytest.raises(ValueError, match="keeps its normalization"):
         fit(config, *data, run, normalization=other, resume=True, verbose=False)
+
+
+def test_a_resumed_run_keeps_its_geology_and_its_seed(tmp_path: Path) -> None:
+    config, run = small_config(epochs=1), tmp_path / "run"
+    validation = endless(6, seed=1)
+    fit(config, endless(12), validation, run, verbose=False)
+    faster = SimulatedDataset(SeisInv(shape=SHAPE, velocity=(1500.0, 4100.0)), SURVEY, 12, batch_size=6)
+    wrong = r"its velocity was \[1500\.0, 4000\.0\] and is \[1500\.0, 4100\.0\]"
+    for train, message in ((faster, wrong), (endless(12, seed=5), "which was 0, got 5")):
+        with pytest.raises(ValueError, match=message):
+            fit(config, train, validation, run, resume=True, verbose=False)
+    content = checkpoint.load(run / "last.pt")
+    del content["train_seed"]  # as an older version wrote it
+    checkpoint.save(run / "last.pt", content)
+    fit(config, endless(12, seed=5), validation, run, resume=True, verbose=False)
 
 
 def test_where_a_run_may_begin(data: tuple[StoredDataset, StoredDataset], tmp_path: Path) -> None:

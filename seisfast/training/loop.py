@@ -150,10 +150,10 @@ def _fit(
             normalization = starting_normalization(feeds[0], config, network, verbose)
         else:
             with processes.together("looked at the training data"):
-                feeds[0].check_finite(verbose)
+                feeds[0].prepare(verbose)
         step = build_step(config, network.to(device), normalization, precision, processes)
         with processes.together("looked at the validation data"):
-            feeds[1].check_finite(verbose)
+            feeds[1].prepare(verbose)
         with processes.together("made the run folder"):
             if processes.first:
                 run.mkdir(parents=True, exist_ok=True)
@@ -411,4 +411,5 @@ class _Run:
                 content["random_of_others"] = others
             content["train_models"] = self.train_feed.models
             content["train_repeats"] = self.train_feed.repeats
+            content["train_seed"] = self.train_feed.data_seed
         checkpoint.save(path, content)
