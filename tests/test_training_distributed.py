@@ -163,6 +163,13 @@ def test_the_first_process_writes_and_prints_and_leaves_what_it_was_given(found:
         ("parts", r"ValueError: batch_size must be at least 8, .*\(2 processes, accumulate 2\), got 7"),
         ("few models", "ValueError: the number of training models must be at least 4, .* got 3"),
         ("differ", "ValueError: lr must be the same in all processes, got 0.001 with rank 0 and 0.002 with 1"),
+        (
+            "units differ",
+            r"ValueError: normalization must be the same in all processes, got .*-1.0.* with rank 0 and .*-2.0",
+        ),
+        ("repeats differ", r"ValueError: train must be the same .*'repeats': 1.* with rank 0 and .*'repeats': 2"),
+        ("seeds differ", r"ValueError: train must be the same .*'seed': 0.* with rank 0 and .*'seed': 1"),
+        ("geology differs", r"ValueError: the geology of train must be the same .*1500.0.* with rank 0 and .*1499.0"),
         ("nan", r"FloatingPointError: the loss is nan in epoch 2, batch 2 of 3, in the share of rank 1; .* diverged"),
     ],
 )

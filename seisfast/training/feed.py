@@ -142,16 +142,16 @@ class Feed:
             batches: how many.
             verbose: shows the progress of a simulation.
         """
-        number = min(batches, self.batches)
         if isinstance(self.data, StoredDataset):
             with closing(self.epoch(0, plain=True)) as given:
-                return torch.cat([records.cpu() for records, _ in islice(given, number)])
+                return torch.cat([records.cpu() for records, _ in islice(given, batches)])
         self.data.set_epoch(0)
         found = []
-        with model_bar("simulate for the units", number * self.batch_size, shown=verbose) as advance:
+        number = min(batches, -(-self.models // self.batch_size))
+        with model_bar("simulate for the units", number, shown=verbose, unit="batches") as advance:
             for records, _ in self.data.first_batches(number):
                 found.append(records.cpu())
-                advance(self.batch_size)
+                advance(1)
         return torch.cat(found)
 
     def prepare(self, verbose: bool) -> None:
