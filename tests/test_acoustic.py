@@ -326,8 +326,8 @@ def test_dispersion_is_a_warning_with_the_points() -> None:
         survey = small_survey(wavelet=small_wavelet(3))
         with pytest.warns(UserWarning, match=dispersed) as caught:
             call(slow, survey)
-            call(slow * 0.9, survey)  # a survey is warned of once
         assert [warning.filename for warning in caught] == [__file__]
+        call(slow * 0.9, survey)  # a survey is warned of once
     with pytest.warns(UserWarning, match="the record will be dispersed; 3.5 or more are advised"):
         sf.simulate(slow, small_survey(wavelet=small_wavelet(3)))
     sf.simulate(slow, small_survey(wavelet=torch.zeros(NT)))  # silence is not dispersed

@@ -259,7 +259,7 @@ def test_torchrun_trains_from_the_command_line_and_passes_signals_on(folder: Pat
     epochs = len(read_log(run))
     assert child.returncode != 0
     assert printed.count("epoch 1/100000") == 1
-    assert errors.count("go on with: seisfast train") == 1
+    assert errors.count(f"go on with: torchrun --nproc-per-node 2 -m -- seisfast train --config {run}") == 1
     assert checkpoint.load(run / "last.pt")["progress"]["epoch"] == epochs
     assert main(["train", "--config", str(run / "config.yaml"), "--resume", "--epochs", str(epochs + 1)]) == 0
     assert [row["epoch"] for row in read_log(run)] == list(range(1, epochs + 2))

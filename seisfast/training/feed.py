@@ -263,13 +263,22 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network,
         )
     with feed.processes.together("looked at the training data"):
         feed.prepare(verbose)
-        own = Normalization.for_records(
-            feed.sample(max(1, _SAMPLE // config.batch_size), verbose),
-            velocity_range=limits,
-            transform=cast(Literal["linear", "log"], config.data_transform),
-            output_range=network.output_range,
-            zero_last_sample=config.zero_last_sample,
-            agc=config.agc,
-        )
+        own = units_of(feed.sample(max(1, _SAMPLE // config.batch_size), verbose), limits, config, network)
     ends = torch.stack(feed.processes.gather(torch.tensor(own.data_range)))
     return replace(own, data_range=(float(ends[:, 0].min()), float(ends[:, 1].max())))
+
+
+def units_of(records: Tensor, limits: tuple[float, float], config: TrainingConfig, network: Network) -> Normalization:
+    """Units from raw records and the range of velocities, as the configuration asks for them.
+
+    Raises:
+        ValueError: records that are constant or not finite.
+    """
+    return Normalization.for_records(
+        records,
+        velocity_range=limits,
+        transform=cast(Literal["linear", "log"], config.data_transform),
+        output_range=network.output_range,
+        zero_last_sample=config.zero_last_sample,
+        agc=config.agc,
+    )

@@ -316,8 +316,8 @@ class _Run:
     def _finish_epoch(self, signals: StopSignals) -> None:
         """Validation, the row of the log, and the checkpoints, in an order that a kill cannot confuse.
 
-        Where a signal ends the validation early, nothing follows. The row comes first: a kill before last.pt is written runs the epoch again, and `RunLog` then drops
-        the row.
+        Where a signal ends the validation early, nothing follows. The row comes first: a kill before last.pt is written
+        validates the epoch again, and `RunLog` then drops the row.
         """
         progress = self.progress
         found = self._validate(signals)
