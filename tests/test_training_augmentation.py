@@ -128,22 +128,29 @@ def test_the_units_are_those_of_the_data_without_changes(data: tuple[StoredDatas
     assert units[0].agc == 7
 
 
-def test_the_units_are_those_of_any_number_of_repeats_and_processes() -> None:
+def test_the_units_are_those_of_any_number_of_repeats_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_config("convbaseline", agc=7)
     network = networks.build("convbaseline", **Feed(endless(24), config, CPU, "train").geometry, width=0.05)
     units = {}
     for repeats in (1, 4):
         feed = Feed(endless(24, repeats=repeats), config, CPU, "train")
         units[repeats] = starting_normalization(feed, config, network, verbose=False)
-    ranges = []
-    for rank in range(2):
+    assert units[1] == units[4]
+    told: list[Any] = []
+
+    def gather(processes: Processes, item: Any) -> list[Any]:  # noqa: ANN401
+        told.append(item)
+        return told[:]
+
+    monkeypatch.setattr(Processes, "gather", gather)
+    monkeypatch.setattr(Processes, "add", lambda processes, *numbers: list(numbers))
+    for rank in range(2):  # the second one hears of the first
         shares = endless(24, repeats=4)
         shares.set_part((rank, 2))
-        ranges.append(Feed(shares, config, CPU, "train", processes=Processes(rank, 2)).sample(10, verbose=False))
-    assert units[1] == units[4]
-    gained = [automatic_gain(records, 7) for records in ranges]
-    assert sum(map(len, gained)) == 24
-    assert units[1].data_range == (float(min(map(torch.min, gained))), float(max(map(torch.max, gained))))
+        feed = Feed(shares, config, CPU, "train", processes=Processes(rank, 2))
+        both = starting_normalization(feed, config, network, verbose=False)
+    assert both == units[1]
+    assert not torch.equal(told[0], told[1])
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------

@@ -90,8 +90,9 @@ def test_parts_of_a_batch_one_after_the_other_are_the_batch(
     train, validation = data_of(f"frozen {kind}", folder)
     if isinstance(train, StoredDataset):
         train = StoredDataset(folder / "data", range(models))
+    changes = {"shift": [-2.0, 2.0], "noise": [10.0, 20.0], "missing": [0.0, 0.4]}
     for parts in (1, accumulate):
-        config = config_of(f"frozen {kind}", accumulate=parts)
+        config = config_of(f"frozen {kind}", accumulate=parts, augmentation=changes)
         fit(config, train, validation, tmp_path / str(parts), verbose=False)
     assert max(differences(tmp_path / str(accumulate), tmp_path / "1").values()) < 1e-5
 
