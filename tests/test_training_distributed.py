@@ -26,7 +26,7 @@ from seisfast.data import StoredDataset, batches
 from seisfast.training import TrainingConfig, checkpoint, fit, read_log
 from seisfast.training.distributed import Processes, joined
 from seisfast.training.feed import Feed
-from seisfast.training.step import WARM_UP
+from seisfast.training.graph import WARM_UP
 
 Found = tuple[Path, list[dict[str, Any]]]
 

@@ -16,10 +16,11 @@ from seisfast.data.windows import windows
 from seisfast.survey import Survey
 from seisfast.training.config import TrainingConfig, resolve_device
 from seisfast.training.feed import Dataset, Feed, units_of
+from seisfast.training.graph import WARM_UP
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
 from seisfast.training.preparation import build_network, build_step, check_batches
-from seisfast.training.step import WARM_UP, TrainingStep
+from seisfast.training.step import TrainingStep
 
 
 @dataclass(frozen=True)
