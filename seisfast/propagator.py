@@ -306,24 +306,34 @@ def _check_values(velocity: Tensor, survey: Survey, substeps: int | None) -> int
     if peak > 0:
         points = low / (BAND * peak * max(survey.spacing))
         if points < 3.5:
-            _warn(
+            _warn_once(
+                survey,
+                "dispersed",
                 f"{points:.2g} points per shortest wavelength ({low:g} m/s at {BAND * peak:.3g} Hz, spacing "
-                f"{max(survey.spacing):g} m): the record will be dispersed; 3.5 or more are advised"
+                f"{max(survey.spacing):g} m): the record will be dispersed; 3.5 or more are advised",
             )
     if not isinstance(survey.boundary, Sponge):
         faces = faces_of(survey.boundary)
         fastest = [f.vmax for f in (faces.top, faces.bottom, faces.left, faces.right) if isinstance(f, CPML)]
         if high * 3 > min(fastest) * 4:
-            _warn(
+            _warn_once(
+                survey,
+                "vmax",
                 f"the fastest velocity, {high:g} m/s, exceeds CPML vmax = {min(fastest):g} m/s by more than a "
-                "third: the layer will reflect; set CPML(vmax=...)"
+                "third: the layer will reflect; set CPML(vmax=...)",
             )
     return steps
 
 
-def _warn(message: str) -> None:
-    """A warning that points at the first caller outside of this package, and of torch where that wraps it."""
+def _warn_once(survey: Survey, kind: str, message: str) -> None:
+    """A warning, unless this survey had one of the kind: batch after batch has other velocities and the same fault.
+
+    It points at the first caller outside of this package, and of torch where that wraps it.
+    """
+    if survey._cache.get(kind):
+        return
     level, frame = 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("seisfast", "torch"):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
+    survey._cache[kind] = True

@@ -22,10 +22,13 @@ from typing import Any
 
 import pytest
 import torch
+from small_data import SHAPE, SURVEY
 from small_run import endless, with_loss
 from torch import Tensor, nn
 
 from seisfast.data import SimulatedDataset, StoredDataset
+from seisfast.geology import SeisInv
+from seisfast.normalization import Normalization
 from seisfast.training import TrainingConfig, fit, loop, norms
 from seisfast.training.distributed import joined
 
@@ -141,9 +144,18 @@ def failures(folder: Path, rank: int) -> dict[str, Any]:
     """What both processes raise when something happens to the second alone, or is wrong from the start."""
     found: dict[str, Any] = {}
 
-    def attempt(name: str, run: str, *, resume: bool = False, data: Any = None, **how: Any) -> None:  # noqa: ANN401
+    def attempt(
+        name: str,
+        run: str,
+        *,
+        resume: bool = False,
+        data: Any = None,  # noqa: ANN401
+        normalization: Normalization | None = None,
+        **how: Any,  # noqa: ANN401
+    ) -> None:
         sets = data or data_of(name, folder)
-        work = partial(fit, config_of(name, **how), *sets, folder / run, resume=resume, verbose=False)
+        options: dict[str, Any] = {"normalization": normalization, "resume": resume, "verbose": False}
+        work = partial(fit, config_of(name, **how), *sets, folder / run, **options)
         found[f"{run}, resumed" if resume else run] = raised(work)
 
     stored = StoredDataset(folder / "data", range(19))
@@ -151,6 +163,11 @@ def failures(folder: Path, rank: int) -> dict[str, Any]:
     attempt("plain", "parts", accumulate=2)
     attempt("plain", "few models", data=(StoredDataset(folder / "data", range(3)), stored))
     attempt("plain", "differ", lr=1e-3 * (1 + rank))
+    attempt("plain", "units differ", normalization=Normalization(data_range=(-1.0 - rank, 1.0)))
+    attempt("plain", "repeats differ", data=(endless(14, BATCH, repeats=1 + rank), stored))
+    attempt("plain", "seeds differ", data=(endless(14, BATCH, seed=rank), stored))
+    slower = SimulatedDataset(SeisInv(shape=SHAPE, velocity=(1500.0 - rank, 4000.0)), SURVEY, 14, batch_size=BATCH)
+    attempt("plain", "geology differs", data=(slower, stored))
     attempt("plain", "two/plain")  # holds a run
     with later(rank, 5, lambda loss: loss * torch.nan):
         attempt("plain", "nan")

@@ -321,12 +321,13 @@ def test_openfwis_limit_at_order_four() -> None:
 
 def test_dispersion_is_a_warning_with_the_points() -> None:
     slow = torch.full((14, 17), 1300.0)
-    survey = small_survey(wavelet=small_wavelet(3))
     dispersed = r"3\.\d points per shortest wavelength \(1300 m/s at .* Hz, spacing 11 m\)"
-    for call in (lambda: sf.simulate(slow, survey), lambda: sf.Born(slow, survey)):
+    for call in (sf.simulate, sf.Born):
+        survey = small_survey(wavelet=small_wavelet(3))
         with pytest.warns(UserWarning, match=dispersed) as caught:
-            call()
+            call(slow, survey)
         assert [warning.filename for warning in caught] == [__file__]
+        call(slow * 0.9, survey)  # a survey is warned of once
     with pytest.warns(UserWarning, match="the record will be dispersed; 3.5 or more are advised"):
         sf.simulate(slow, small_survey(wavelet=small_wavelet(3)))
     sf.simulate(slow, small_survey(wavelet=torch.zeros(NT)))  # silence is not dispersed

@@ -15,6 +15,7 @@ from seisfast.augmentation.filters import LARGEST, delayed, emptied, filtered, f
 
 CPU = torch.device("cpu")
 NT, DT, PEAK = 800, 1e-3, 15.0
+TURNS = frequencies(NT, CPU)
 
 
 def pulse(peak: float) -> Tensor:
@@ -51,13 +52,13 @@ def test_a_rotation_by_a_quarter_makes_a_cosine_a_negative_sine() -> None:
     window = torch.exp(-((time / 40) ** 2))
     phase = 0.3 * time
     quarter = rotated(torch.tensor([90.0], dtype=torch.float64))
-    changed = signal(window * torch.cos(phase), quarter.expand(NT + 1))
+    changed = signal(window * torch.cos(phase), quarter.expand(len(TURNS)))
     torch.testing.assert_close(changed, -window * torch.sin(phase), rtol=0, atol=1e-5)
-    half = signal(window * torch.cos(phase), rotated(torch.tensor([180.0], dtype=torch.float64)).expand(NT + 1))
+    half = signal(window * torch.cos(phase), rotated(torch.tensor([180.0], dtype=torch.float64)).expand(len(TURNS)))
     torch.testing.assert_close(half, -window * torch.cos(phase), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("samples", [0.0, 7.0, -7.0, 2.5, -11.25])
+@pytest.mark.parametrize("samples", [0.0, 7.0, -7.0, 2.5, -11.25, 0.8 * NT, NT - 1.0, 1.0 - NT])
 def test_a_shift_moves_what_is_there_and_wraps_nothing(samples: float) -> None:
     later = torch.tensor([[samples]], dtype=torch.float64)
     response = delayed(frequencies(NT, CPU), later)
@@ -83,7 +84,7 @@ def test_a_record_that_ends_in_full_swing_has_no_edge_that_rings() -> None:
 @pytest.mark.parametrize("samples", [1, 2, 3, 5])
 def test_records_of_few_samples(samples: int) -> None:
     records = noise(2, 3, samples, 4)
-    same = torch.ones(1, 1, samples + 1, dtype=torch.complex128)
+    same = torch.ones(1, 1, len(frequencies(samples, CPU)), dtype=torch.complex128)
     torch.testing.assert_close(filtered(records, same), records, rtol=0, atol=1e-12)
 
 

@@ -32,7 +32,12 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("--data {f}/data --geology seisinv", "give either --data .* or --geology"),
         ("--data {f}/data --repeats 2", r"--repeats is for endless data \(--geology\), got 2 with --data"),
         ("--geology seisinv --survey seisinv --repeats 0", "repeats must be at least 1, got 0"),
-        ("--geology seisinv --survey seisinv --repeats 2", "count must be a multiple of batch_size .* such as 996"),
+        ("--data {f}/data --count 10", r"--count is for endless data \(--geology\), got 10 with --data"),
+        ("--data {f}/data --validation_count 5", "--validation_count is for endless data .* got 5 with --data"),
+        (
+            "--geology seisinv --survey seisinv --repeats 2 --count 1000",
+            "count must be a multiple of batch_size .* such as 996",
+        ),
         ("--data {f}/nowhere", "folder does not exist"),
         ("--data {f}", "has no partner"),
         ("--data {f}/data --lr -1", "lr must be positive and finite, got -1"),

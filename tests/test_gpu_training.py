@@ -24,8 +24,9 @@ from seisfast.data import SimulatedDataset, StoredDataset
 from seisfast.normalization import Normalization
 from seisfast.training import Interrupted, checkpoint, fit, loop, read_log
 from seisfast.training.feed import Feed
+from seisfast.training.graph import WARM_UP
 from seisfast.training.precision import float32_products
-from seisfast.training.step import WARM_UP, NotFiniteError, TrainingStep
+from seisfast.training.step import NotFiniteError, TrainingStep
 
 GPU = [
     pytest.mark.gpu,

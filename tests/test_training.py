@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,7 +19,7 @@ from small_run import assert_same_run, damaged, endless, parts, small_config, wi
 from torch import Tensor
 
 from seisfast import losses
-from seisfast.data import SimulatedDataset, StoredDataset
+from seisfast.data import SimulatedDataset, StoredDataset, progress
 from seisfast.normalization import Normalization
 from seisfast.training import TrainingConfig, checkpoint, fit, read_log
 
@@ -145,6 +146,17 @@ def test_models_simulated_while_training(tmp_path: Path) -> None:
     assert content["normalization"]["velocity_range"] == [1500.0, 4000.0]
 
 
+def test_the_simulation_before_the_first_step_shows_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    fit(small_config(epochs=1), endless(12, repeats=2), endless(8, seed=1), tmp_path / "run")
+    lines = capsys.readouterr().err.splitlines()
+    shown = [line.partition(" (")[0] for line in lines if line.startswith("simulate") and "%" in line]
+    units, validation = [f"simulate for the units: {k} of 2 batches" for k in (1, 2)], (6, 8)
+    assert shown == units + [f"simulate validation: {k} of 8 models" for k in validation]
+
+
 def test_a_last_batch_of_one_model_is_left_out(folder: Path, tmp_path: Path) -> None:
     train = StoredDataset(folder, range(13))
     fit(small_config("convbaseline", epochs=1), train, train, tmp_path / "run", verbose=False)
@@ -167,6 +179,14 @@ def test_the_units_come_from_the_data_or_the_caller(
     own = Normalization(data_range=(-3.0, 3.0), velocity_range=(1000.0, 5000.0))
     fit(small_config(epochs=1), *data, tmp_path / "b", normalization=own, verbose=False)
     assert checkpoint.load(tmp_path / "b")["normalization"] == own.to_dict()
+    contradictions: dict[str, Any] = {"agc": 9, "data_transform": "log", "zero_last_sample": True}
+    for name, value in {**contradictions, "velocity_range": (1500.0, 4000.0)}.items():
+        found = re.escape(f"normalization.{name} must be the {name} of the configuration, {value}, got")
+        with pytest.raises(ValueError, match=found):
+            fit(small_config(**{name: value}), *data, tmp_path / "d", normalization=own, verbose=False)
+    assert not (tmp_path / "d").exists()
+    same = small_config(epochs=1, velocity_range=own.velocity_range)
+    fit(same, *data, tmp_path / "d", normalization=own, verbose=False)
     unnamed = StoredDataset(damaged(folder, tmp_path / "copy", "neither", slice(0)))
     with pytest.raises(ValueError, match="velocity_range must be given"):
         fit(small_config(epochs=1), unnamed, unnamed, tmp_path / "c", verbose=False)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from small_data import GEOLOGY, SHAPE, SURVEY, small_survey, write_stored
-from small_run import assert_same_run, damaged, parts, small_config, with_loss
+from small_run import assert_same_run, damaged, endless, parts, small_config, with_loss
 from torch import Tensor
 
 from seisfast import networks
@@ -128,20 +128,54 @@ def test_the_units_are_those_of_the_data_without_changes(data: tuple[StoredDatas
     assert units[0].agc == 7
 
 
+def test_the_units_are_those_of_any_number_of_repeats_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_config("convbaseline", agc=7)
+    network = networks.build("convbaseline", **Feed(endless(24), config, CPU, "train").geometry, width=0.05)
+    units = {}
+    for repeats in (1, 4):
+        feed = Feed(endless(24, repeats=repeats), config, CPU, "train")
+        units[repeats] = starting_normalization(feed, config, network, verbose=False)
+    assert units[1] == units[4]
+    told: list[Any] = []
+
+    def gather(processes: Processes, item: Any) -> list[Any]:  # noqa: ANN401
+        told.append(item)
+        return told[:]
+
+    monkeypatch.setattr(Processes, "gather", gather)
+    monkeypatch.setattr(Processes, "add", lambda processes, *numbers: list(numbers))
+    for rank in range(2):  # the second one hears of the first
+        shares = endless(24, repeats=4)
+        shares.set_part((rank, 2))
+        feed = Feed(shares, config, CPU, "train", processes=Processes(rank, 2))
+        both = starting_normalization(feed, config, network, verbose=False)
+    assert both == units[1]
+    assert not torch.equal(told[0], told[1])
+
+
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("repeats", "accumulate", "at", "where"),
+    [
+        (1, 1, 6, "stopped in epoch 2, after batch 2 of 4"),
+        (2, 1, 11, "stopped in epoch 2, after batch 3 of 8"),  # inside a window
+        (1, 2, 9, "stopped in epoch 2, after batch 2 of 3"),  # two losses in a batch; the last one is too small
+    ],
+)
 def test_a_run_with_everything_on_resumes_to_the_same_bits(
-    data: tuple[StoredDataset, StoredDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repeats: int, accumulate: int, at: int, where: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(loss: Tensor) -> Tensor:
         os.kill(os.getpid(), signal.SIGINT)
         return loss
 
-    config = small_config(epochs=2, augmentation=EVERYTHING, agc=9)
+    config = small_config(epochs=2, augmentation=EVERYTHING, agc=9, accumulate=accumulate)
+    data = parts(folder)[:2] if repeats == 1 else (endless(24, repeats=repeats), endless(6, seed=1))
     with monkeypatch.context() as patch:
-        with_loss(patch, 6, stop)
-        with pytest.raises(Interrupted, match="stopped in epoch 2, after batch 2"):
+        with_loss(patch, at, stop)
+        with pytest.raises(Interrupted, match=where):
             fit(config, *data, tmp_path / "run", verbose=False)
     fit(config, *data, tmp_path / "run", resume=True, verbose=False)
     fit(config, *data, tmp_path / "whole", verbose=False)

@@ -26,7 +26,7 @@ from seisfast.data import StoredDataset, batches
 from seisfast.training import TrainingConfig, checkpoint, fit, read_log
 from seisfast.training.distributed import Processes, joined
 from seisfast.training.feed import Feed
-from seisfast.training.step import WARM_UP
+from seisfast.training.graph import WARM_UP
 
 Found = tuple[Path, list[dict[str, Any]]]
 
@@ -90,8 +90,9 @@ def test_parts_of_a_batch_one_after_the_other_are_the_batch(
     train, validation = data_of(f"frozen {kind}", folder)
     if isinstance(train, StoredDataset):
         train = StoredDataset(folder / "data", range(models))
+    changes = {"shift": [-2.0, 2.0], "noise": [10.0, 20.0], "missing": [0.0, 0.4]}
     for parts in (1, accumulate):
-        config = config_of(f"frozen {kind}", accumulate=parts)
+        config = config_of(f"frozen {kind}", accumulate=parts, augmentation=changes)
         fit(config, train, validation, tmp_path / str(parts), verbose=False)
     assert max(differences(tmp_path / str(accumulate), tmp_path / "1").values()) < 1e-5
 
@@ -163,6 +164,13 @@ def test_the_first_process_writes_and_prints_and_leaves_what_it_was_given(found:
         ("parts", r"ValueError: batch_size must be at least 8, .*\(2 processes, accumulate 2\), got 7"),
         ("few models", "ValueError: the number of training models must be at least 4, .* got 3"),
         ("differ", "ValueError: lr must be the same in all processes, got 0.001 with rank 0 and 0.002 with 1"),
+        (
+            "units differ",
+            r"ValueError: normalization must be the same in all processes, got .*-1.0.* with rank 0 and .*-2.0",
+        ),
+        ("repeats differ", r"ValueError: train must be the same .*'repeats': 1.* with rank 0 and .*'repeats': 2"),
+        ("seeds differ", r"ValueError: train must be the same .*'seed': 0.* with rank 0 and .*'seed': 1"),
+        ("geology differs", r"ValueError: the geology of train must be the same .*1500.0.* with rank 0 and .*1499.0"),
         ("nan", r"FloatingPointError: the loss is nan in epoch 2, batch 2 of 3, in the share of rank 1; .* diverged"),
     ],
 )
@@ -252,7 +260,7 @@ def test_torchrun_trains_from_the_command_line_and_passes_signals_on(folder: Pat
     epochs = len(read_log(run))
     assert child.returncode != 0
     assert printed.count("epoch 1/100000") == 1
-    assert errors.count("go on with: seisfast train") == 1
+    assert errors.count(f"go on with: torchrun --nproc-per-node 2 -m -- seisfast train --config {run}") == 1
     assert checkpoint.load(run / "last.pt")["progress"]["epoch"] == epochs
     assert main(["train", "--config", str(run / "config.yaml"), "--resume", "--epochs", str(epochs + 1)]) == 0
     assert [row["epoch"] for row in read_log(run)] == list(range(1, epochs + 2))

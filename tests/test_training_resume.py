@@ -15,14 +15,17 @@ from typing import Any
 
 import pytest
 import torch
-from small_data import write_stored
+from small_data import SHAPE, SURVEY, write_stored
 from small_run import assert_same_run, damaged, endless, parts, small_config, with_loss
 from torch import Tensor
 
-from seisfast.data import StoredDataset
+from seisfast.data import SimulatedDataset, StoredDataset, simulated
+from seisfast.geology import SeisInv
 from seisfast.normalization import Normalization
+from seisfast.propagator import simulate
 from seisfast.training import Interrupted, checkpoint, fit, read_log
 from seisfast.training.progress import StopSignals
+from seisfast.training.step import TrainingStep
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -129,28 +132,62 @@ def test_a_run_that_repeats_its_models_goes_on_in_the_middle_of_a_window(
     assert (row["batches"], row["step"]) == (8, 8)
 
 
-def test_a_stop_in_the_last_batch_of_an_epoch_finishes_the_epoch(
-    data: tuple[StoredDataset, StoredDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["in the last batch", "in the validation", "in the last batch of the validation"])
+def test_a_stop_at_the_end_of_an_epoch_leaves_the_validation_to_the_resumed_run(
+    where: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(loss: Tensor) -> Tensor:
         os.kill(os.getpid(), signal.SIGINT)
         return loss
 
+    train, validation = parts(folder)[0], StoredDataset(folder, range(11, 25))  # 4 and 3 batches
+    calls = 0
+    plain = TrainingStep.predict
+
+    def predict(step: TrainingStep, records: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == (3 if where.startswith("in the last batch of") else 1):
+            assert checkpoint.load(tmp_path / "run" / "last.pt")["progress"]["batch"] == 4, "saved before"
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(step, records)
+
     with monkeypatch.context() as patch:
-        with_loss(patch, 4, stop)
-        with pytest.raises(Interrupted, match="stopped in epoch 2, after batch 0"):
-            fit(small_config(epochs=2), *data, tmp_path / "run", verbose=False)
-    assert len(read_log(tmp_path / "run")) == 1
-    fit(small_config(epochs=2), *data, tmp_path / "run", resume=True, verbose=False)
-    fit(small_config(epochs=2), *data, tmp_path / "whole", verbose=False)
+        if where == "in the last batch":
+            with_loss(patch, 4, stop)
+        else:
+            patch.setattr(TrainingStep, "predict", predict)
+        epoch = "2, after batch 0" if where.startswith("in the last batch of") else "1, after batch 4 of 4"
+        with pytest.raises(Interrupted, match=f"stopped in epoch {epoch}"):
+            fit(small_config(epochs=2), train, validation, tmp_path / "run", verbose=False)
+    assert calls == {"in the last batch": 0, "in the validation": 1}.get(where, 3)
+    fit(small_config(epochs=2), train, validation, tmp_path / "run", resume=True, verbose=False)
+    fit(small_config(epochs=2), train, validation, tmp_path / "whole", verbose=False)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_ctrl_c_before_the_first_step_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+
+    def interrupted(*arguments: Any) -> Tensor:  # noqa: ANN401
+        nonlocal made
+        made += 1
+        os.kill(os.getpid(), signal.SIGINT)
+        return simulate(*arguments)
+
+    monkeypatch.setattr(simulated, "simulate", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(small_config(), endless(), endless(6, seed=1), tmp_path / "run", verbose=False)
+    assert caught.type is KeyboardInterrupt, "nothing was saved"
+    assert made == 1
 
 
 def test_a_second_ctrl_c_stops_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     with StopSignals() as signals:
+        signals.trained = True
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.stop
-        assert "Ctrl-C again" in capsys.readouterr().err
+        assert "stopping as soon as the state is saved; press Ctrl-C again" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -229,6 +266,21 @@ def test_a_resumed_run_keeps_its_data_and_units(
     other = Normalization(data_range=(-1.0, 1.0))
     with pytest.raises(ValueError, match="keeps its normalization"):
         fit(config, *data, run, normalization=other, resume=True, verbose=False)
+
+
+def test_a_resumed_run_keeps_its_geology_and_its_seed(tmp_path: Path) -> None:
+    config, run = small_config(epochs=1), tmp_path / "run"
+    validation = endless(6, seed=1)
+    fit(config, endless(12), validation, run, verbose=False)
+    faster = SimulatedDataset(SeisInv(shape=SHAPE, velocity=(1500.0, 4100.0)), SURVEY, 12, batch_size=6)
+    wrong = r"its velocity was \[1500\.0, 4000\.0\] and is \[1500\.0, 4100\.0\]"
+    for train, message in ((faster, wrong), (endless(12, seed=5), "which was 0, got 5")):
+        with pytest.raises(ValueError, match=message):
+            fit(config, train, validation, run, resume=True, verbose=False)
+    content = checkpoint.load(run / "last.pt")
+    del content["train_seed"]  # as an older version wrote it
+    checkpoint.save(run / "last.pt", content)
+    fit(config, endless(12, seed=5), validation, run, resume=True, verbose=False)
 
 
 def test_where_a_run_may_begin(data: tuple[StoredDataset, StoredDataset], tmp_path: Path) -> None:

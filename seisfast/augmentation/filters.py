@@ -66,15 +66,19 @@ def delayed(turns: Tensor, samples: Tensor) -> Tensor:
 
 
 def frequencies(samples: int, device: torch.device) -> Tensor:
-    """The frequencies of `filtered` in cycles per sample, float64 `[samples + 1]`."""
-    return torch.arange(samples + 1, dtype=torch.float64, device=device) / (2 * samples)
+    """The frequencies of `filtered` in cycles per sample, float64, `samples + (reach + 1) // 2 + 1` of them.
+
+    `reach` is a quarter of the samples, rounded down.
+    """
+    length = _length(samples)
+    return torch.arange(length // 2 + 1, dtype=torch.float64, device=device) / length
 
 
 def filtered(records: Tensor, response: Tensor) -> Tensor:
-    """Records under a filter; they are made twice as long, so that nothing wraps around.
+    """Records under a filter; they are made 2 1/4 times as long, so that nothing wraps around.
 
     A quarter of their length continues the record, turned by half about its last sample and tapered, so that a record
-    that does not end in silence has no edge that rings; the rest is zero.
+    that does not end in silence has no edge that rings; the rest is zero, as long as the largest shift.
 
     Args:
         records: `[batch, shots, time, receivers]`.
@@ -88,9 +92,14 @@ def filtered(records: Tensor, response: Tensor) -> Tensor:
     ends = torch.view_as_real(response.clone())
     ends[..., [0, -1], 1] = 0.0  # constant and fastest oscillation have no phase
     response = torch.view_as_complex(ends).to(torch.promote_types(records.dtype, torch.complex64))
-    spectrum = torch.fft.rfft(records, 2 * samples, dim=2) * response[..., None]
-    padded: Tensor = torch.fft.irfft(spectrum, 2 * samples, dim=2)
+    spectrum = torch.fft.rfft(records, _length(samples), dim=2) * response[..., None]
+    padded: Tensor = torch.fft.irfft(spectrum, _length(samples), dim=2)
     return padded[:, :, :samples].contiguous()
+
+
+def _length(samples: int) -> int:
+    """Samples of what `filtered` transforms, an even number."""
+    return 2 * (samples + (samples // 4 + 1) // 2)
 
 
 def emptied(records: Tensor, samples: Tensor) -> Tensor:

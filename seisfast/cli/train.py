@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 from dataclasses import MISSING, fields
@@ -27,6 +28,9 @@ DESCRIPTION = (
 )
 
 
+_SIZES = {"count": 1200, "validation_count": 100, "repeats": 1}  # of endless data; whole batches of 12
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of this verb."""
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
@@ -41,11 +45,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_geology_arguments(parser, "endless data")
     endless = parser.add_argument_group("endless data, size")
-    endless.add_argument("--count", type=int, default=1000, help="new models per epoch")
-    endless.add_argument("--validation_count", type=int, default=100, help="models of the fixed validation set")
-    endless.add_argument(
-        "--repeats", type=int, default=1, help="times that each new model is used in an epoch, mixed with others"
-    )
+    for name, help_text in (
+        ("count", "new models per epoch"),
+        ("validation_count", "models of the fixed validation set"),
+        ("repeats", "times that each new model is used in an epoch, mixed with others"),
+    ):
+        endless.add_argument(f"--{name}", type=int, default=_SIZES[name], help=help_text)
     add_survey_arguments(parser)
     group = parser.add_argument_group("training")
     help_of = _attribute_help(TrainingConfig)
@@ -94,10 +99,17 @@ def run(options: Namespace) -> None:
     except training.Interrupted as stop:
         if not first_launched():
             raise SystemExit(130) from None  # the first process says it
-        command = ["seisfast", "train", "--config", str(Path(folder) / "config.yaml"), "--resume"]
+        command = [*_launcher(), "seisfast", "train", "--config", str(Path(folder) / "config.yaml"), "--resume"]
         raise training.Interrupted(f"{stop}\ngo on with: {shlex.join(command)}", stop.checkpoint) from None
     if first_launched():
         print(best)
+
+
+def _launcher() -> list[str]:
+    """The words before a command that start as many processes as there are now on this machine."""
+    if launched() == 1:
+        return []
+    return ["torchrun", "--nproc-per-node", os.environ.get("LOCAL_WORLD_SIZE", str(launched())), "-m", "--"]
 
 
 def _told(found: Any, folder: str, config: TrainingConfig) -> str:  # noqa: ANN401 - a training.Rehearsal
@@ -120,8 +132,9 @@ def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, di
     if (options.data is None) == (options.geology is None):
         raise ValueError("give either --data (a folder) or --geology (endless data)")
     if options.data is not None:
-        if options.repeats != 1:
-            raise ValueError(f"--repeats is for endless data (--geology), got {options.repeats} with --data")
+        for name, default in _SIZES.items():
+            if options[name] != default:
+                raise ValueError(f"--{name} is for endless data (--geology), got {options[name]} with --data")
         whole = data.StoredDataset(options.data)
         train, validation, _ = geology.split(len(whole))
         parts = (data.StoredDataset(options.data, train), data.StoredDataset(options.data, validation))
@@ -136,7 +149,7 @@ def _data(options: Namespace, config: TrainingConfig) -> tuple[Any, Any, Any, di
         family, survey, options.count, seed=config.seed, repeats=options.repeats, **shared
     )
     validation_set = data.SimulatedDataset(family, survey, options.validation_count, seed=config.seed + 1, **shared)
-    names = ["geology", "geology_options", "count", "validation_count", "repeats"]
+    names = ["geology", "geology_options", *_SIZES]
     return train_set, validation_set, None, {**{name: options[name] for name in names}, **_chosen(options)}
 
 

@@ -22,8 +22,8 @@ from seisfast.survey import Survey
 CELLS = 1 << 21
 """Cells of the models that are made at a time, for batches to come: a hundred small operations serve them all."""
 
-_ORDER = 1
-"""Tells the random numbers of the batches' order from those of the models."""
+_ORDER = 0x6F726472
+"""Tells the random numbers of the batches' order from those of the models, and of augmentation, which counts from 0."""
 
 
 class SimulatedDataset(IterableDataset[Batch]):
@@ -146,6 +146,18 @@ class SimulatedDataset(IterableDataset[Batch]):
             done -= self.repeats * len(own.pop(0)[1])
         fresh = self._simulated([batch for _, window in own for batch in window], seed)
         return fresh if self.repeats == 1 else self._mixed(fresh, own, done, seed)
+
+    def first_batches(self, number: int) -> Iterator[Batch]:
+        """The first batches of the epoch as they are simulated, in the order of their models, each model once.
+
+        Without repeats they are those that iterating yields from the start of the epoch; with repeats no window waits
+        to be whole.
+
+        Args:
+            number: Of batches, or as many as there are.
+        """
+        every = -(-self.count // self.batch_size)
+        return self._simulated(list(range(min(number, every))), derived_seed(self.seed, self.epoch))
 
     def _windows(self) -> tuple[list[tuple[int, range]], int]:
         """This worker's windows, each with its number, and how many of their batches are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import count, islice
@@ -41,11 +41,13 @@ class Feed:
         device: where batches go.
         role: "train" or "validation"; only training data are augmented.
         survey: of the records, for a data set that does not know its own.
+        processes: that train together, each with its share of every batch; None means this one alone.
 
     Attributes:
         geometry: shots, receivers, samples and shape (nz, nx).
         models: number of models in an epoch, each counted once.
         repeats: times that each of them comes.
+        data_seed: of the models that a data set simulates, None for a stored one.
         batches: number of batches in an epoch.
         last_batch: models in the last of them, over all processes.
         smallest_batch: models in the smallest part of a batch.
@@ -72,6 +74,7 @@ class Feed:
                 f"{role} must have the configuration's batch_size {config.batch_size}, got {data.batch_size}"
             )
         self.repeats = data.repeats if isinstance(data, SimulatedDataset) else 1
+        self.data_seed = data.seed if isinstance(data, SimulatedDataset) else None
         if role != "train" and self.repeats > 1:
             raise ValueError(f"{role} must have repeats=1, each model once, got {self.repeats}")
         self.processes = processes or Processes()
@@ -87,7 +90,7 @@ class Feed:
         known = _known_survey(data, survey, role, self.geometry)
         self.survey = None if known is None else known.to_dict()
         self.geology = None if data.geology is None else data.geology.to_dict()
-        self._kept: list[tuple[Tensor, Tensor]] | None = None
+        self._kept: list[Batch] = []
         self.augmentation = Augmentation.from_dict(config.augmentation if role == "train" else {})
         self.augmentation.check(known, self.geometry["samples"])
         self._recorded: Survey | Mirror | None = known
@@ -130,11 +133,32 @@ class Feed:
         """Models in the batch of this number, from 0, over all processes."""
         return self.last_batch if batch == self.batches - 1 else self.batch_size
 
-    def check_finite(self, verbose: bool) -> None:
-        """Reads everything once, when it is stored; each process its share.
+    def sample(self, batches: int, verbose: bool) -> Tensor:
+        """Records of so many batches, or all, for the units: without changes, on the CPU, this process's share.
+
+        Simulated models come in the order of their numbers, so that they are the same however often each is used.
 
         Args:
-            verbose: a progress bar on a terminal.
+            batches: how many.
+            verbose: shows the progress of a simulation.
+        """
+        if isinstance(self.data, StoredDataset):
+            with closing(self.epoch(0, plain=True)) as given:
+                return torch.cat([records.cpu() for records, _ in islice(given, batches)])
+        self.data.set_epoch(0)
+        found = []
+        number = min(batches, -(-self.models // self.batch_size))
+        with model_bar("simulate for the units", number, shown=verbose, unit="batches") as advance:
+            for records, _ in self.data.first_batches(number):
+                found.append(records.cpu())
+                advance(1)
+        return torch.cat(found)
+
+    def prepare(self, verbose: bool) -> None:
+        """Reads everything once, when it is stored, and draws a simulated validation set; each process its share.
+
+        Args:
+            verbose: shows the progress.
 
         Raises:
             ValueError: records or velocities that are not finite, with the model.
@@ -143,6 +167,9 @@ class Feed:
             own = share(range(self.models), self._part)
             with model_bar(f"check {self.role}", len(own), shown=verbose) as advance:
                 check_finite(self.role, self.data, advance, own)
+        elif self.role == "validation":
+            with model_bar("simulate validation", self.models, shown=verbose) as advance:
+                self._keep(self.data, advance)
 
     @property
     def _part(self) -> tuple[int, int]:
@@ -162,7 +189,7 @@ class Feed:
                     f"({self.processes.size} processes, accumulate {config.accumulate}), got {models}"
                 )
 
-    def _read(self, number: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _read(self, number: int, start: int) -> Iterator[Batch]:
         if isinstance(self.data, StoredDataset):
             shuffle, pinned = self.role == "train", self.device.type == "cuda"
             return batches(
@@ -172,10 +199,17 @@ class Feed:
         if self.role == "train":
             self.data.set_epoch(number, start)
             return self.data.batches()
-        if self._kept is None:
-            self.data.set_epoch(0)
-            self._kept = [(records.cpu(), velocity.cpu()) for records, velocity in self.data.batches()]
-        return iter(self._kept)
+        return iter(self._kept or self._keep(self.data))
+
+    def _keep(self, data: SimulatedDataset, advance: Callable[[int], object] | None = None) -> list[Batch]:
+        """Simulates the validation set, which stays in memory."""
+        data.set_epoch(0)
+        self._kept = []
+        for number, (records, velocity) in enumerate(data.batches()):
+            self._kept.append((records.cpu(), velocity.cpu()))
+            if advance is not None:
+                advance(self.models_of(number))
+        return self._kept
 
 
 @contextmanager
@@ -228,17 +262,23 @@ def starting_normalization(feed: Feed, config: TrainingConfig, network: Network,
             "velocity_range must be given, because this data set does not name its geology (OpenFWI: 1500 to 4500)"
         )
     with feed.processes.together("looked at the training data"):
-        feed.check_finite(verbose)
-        needed = max(1, _SAMPLE // config.batch_size)
-        with closing(feed.epoch(0, plain=True)) as batches_of_epoch:
-            sample = torch.cat([records.cpu() for records, _ in islice(batches_of_epoch, needed)])
-        own = Normalization.for_records(
-            sample,
-            velocity_range=limits,
-            transform=cast(Literal["linear", "log"], config.data_transform),
-            output_range=network.output_range,
-            zero_last_sample=config.zero_last_sample,
-            agc=config.agc,
-        )
+        feed.prepare(verbose)
+        own = units_of(feed.sample(max(1, _SAMPLE // config.batch_size), verbose), limits, config, network)
     ends = torch.stack(feed.processes.gather(torch.tensor(own.data_range)))
     return replace(own, data_range=(float(ends[:, 0].min()), float(ends[:, 1].max())))
+
+
+def units_of(records: Tensor, limits: tuple[float, float], config: TrainingConfig, network: Network) -> Normalization:
+    """Units from raw records and the range of velocities, as the configuration asks for them.
+
+    Raises:
+        ValueError: records that are constant or not finite.
+    """
+    return Normalization.for_records(
+        records,
+        velocity_range=limits,
+        transform=cast(Literal["linear", "log"], config.data_transform),
+        output_range=network.output_range,
+        zero_last_sample=config.zero_last_sample,
+        agc=config.agc,
+    )

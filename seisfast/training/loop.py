@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from seisfast.training.feed import Dataset, Feed, shared, starting_normalization
 from seisfast.training.log import RunLog
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
-from seisfast.training.preparation import build_network, build_step, check_alike, check_batches
+from seisfast.training.preparation import build_network, build_step, check_alike, check_batches, check_units
 from seisfast.training.progress import Display, StopSignals
 from seisfast.training.resume import check_same_run, saved_run
 from seisfast.training.step import NotFiniteError, StepResult, TrainingStep
@@ -85,7 +86,7 @@ def fit(
         validation: the same kinds; a simulated one is drawn once and kept in memory.
         run_dir: folder of the run, made when missing.
         normalization: units of the network; left out, the data constants come from the first training
-            records.
+            records. It may not contradict what the configuration says of units.
         survey: of the records, for data sets that do not know their own (OpenFWI's: `Survey.openfwi()`); some changes
             of `config.augmentation` need it. It is kept in the checkpoints.
         resume: True goes on from last.pt, False refuses a folder that holds a run, "auto" does what fits.
@@ -127,7 +128,7 @@ def _fit(
     """One process's part of `fit`."""
     processes, device = feeds[0].processes, feeds[0].device
     precision = resolve_precision(config.precision, device)
-    check_alike(config, feeds)
+    check_alike(config, feeds, normalization)
     with processes.together("looked at the run folder"):
         saved = saved_run(run, resume) if processes.first else None
     saved = processes.share(saved)
@@ -135,6 +136,8 @@ def _fit(
         raise ValueError(f"validation must have the geometry of train, {feeds[0].geometry}, got {feeds[1].geometry}")
     if saved is not None:
         check_same_run(saved, config, feeds[0], normalization)
+    if normalization is not None:
+        check_units(config, normalization)
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         float32_products(precision, device),
@@ -150,10 +153,10 @@ def _fit(
             normalization = starting_normalization(feeds[0], config, network, verbose)
         else:
             with processes.together("looked at the training data"):
-                feeds[0].check_finite(verbose)
+                feeds[0].prepare(verbose)
         step = build_step(config, network.to(device), normalization, precision, processes)
         with processes.together("looked at the validation data"):
-            feeds[1].check_finite(verbose)
+            feeds[1].prepare(verbose)
         with processes.together("made the run folder"):
             if processes.first:
                 run.mkdir(parents=True, exist_ok=True)
@@ -203,9 +206,9 @@ class _Run:
         try:
             while not self._done():
                 self._train_epoch(signals)
-                if self._stop and not self._done() and self.progress.batch < self.train_feed.batches:
-                    self._interrupt()
-                self._finish_epoch(signals)
+                if not self._stop:
+                    self._save(self.run / checkpoint.LAST)  # validation may take long
+                    self._finish_epoch(signals)
                 if self._stop and not self._done():
                     self._interrupt()
         finally:
@@ -221,6 +224,7 @@ class _Run:
         progress = self.progress
         with closing(self.train_feed.epoch(progress.epoch, progress.batch)) as batches:
             while (batch := self._next(batches)) is not None:
+                signals.trained = True
                 self._make_step(*batch)
                 self._agree(signals)
                 if self._stop or self._budget_used() >= 1.0:
@@ -286,32 +290,40 @@ class _Run:
                 f"{self.train_feed.batches}{where}; {found[rank or 0][1]}; {self._last_good()}"
             ) from None
 
-    def _validate(self) -> tuple[float, float]:
-        """Mean loss, and mean absolute error in m/s, over the validation models."""
+    def _validate(self, signals: StopSignals) -> tuple[float, float] | None:
+        """Mean loss, and mean absolute error in m/s, over the validation models; None where a signal came before."""
         self.network.eval()
         loss_sum = error_sum = 0.0
         count = 0.0
         low, high = self.normalization.velocity_range
-        with self.processes.together("validated"), torch.inference_mode():
-            for number, (records, velocity) in enumerate(self.validation_feed.epoch(0, 0), 1):
-                self.display.validating(number, self.validation_feed.batches)
-                prediction = self.step.predict(records)
-                target = self.normalization.unit_velocity(velocity)
-                loss_sum += float(self.step.loss(prediction, target)) * len(records)
-                error_sum += float((prediction - target).abs().mean()) * len(records)
-                count += len(records)
+        total = self.validation_feed.batches
+        with torch.inference_mode(), closing(self.validation_feed.epoch(0)) as batches:
+            for number in range(1, total + 1):
+                self.display.validating(number, total)
+                with self.processes.together("validated"):
+                    for records, velocity in islice(batches, 1):  # there is none where this process has no share
+                        prediction = self.step.predict(records)
+                        target = self.normalization.unit_velocity(velocity)
+                        loss_sum += float(self.step.loss(prediction, target)) * len(records)
+                        error_sum += float((prediction - target).abs().mean()) * len(records)
+                        count += len(records)
+                self._agree(signals)
+                if self._stop and number < total:
+                    return None
         loss_sum, error_sum, count = self.processes.add(loss_sum, error_sum, count)
         return loss_sum / count, error_sum / count * (high - low)
 
     def _finish_epoch(self, signals: StopSignals) -> None:
         """Validation, the row of the log, and the checkpoints, in an order that a kill cannot confuse.
 
-        The row comes first: a kill before last.pt is written runs the epoch again, and `RunLog` then drops
-        the row.
+        Where a signal ends the validation early, nothing follows. The row comes first: a kill before last.pt is written
+        validates the epoch again, and `RunLog` then drops the row.
         """
         progress = self.progress
-        loss, error = self._validate()
-        self._agree(signals)
+        found = self._validate(signals)
+        if found is None:
+            return
+        loss, error = found
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the validation loss is {loss} after epoch {progress.epoch + 1}; {self._last_good()}"
@@ -411,4 +423,5 @@ class _Run:
                 content["random_of_others"] = others
             content["train_models"] = self.train_feed.models
             content["train_repeats"] = self.train_feed.repeats
+            content["train_seed"] = self.train_feed.data_seed
         checkpoint.save(path, content)

@@ -14,6 +14,8 @@ from seisfast.training.distributed import Processes
 from seisfast.training.feed import Feed
 from seisfast.training.step import TrainingStep
 
+_LONGEST = 300  # characters of a value in an error
+
 
 def build_network(config: TrainingConfig, feed: Feed) -> networks.Network:
     """The network of the configuration for the geometry of the data.
@@ -27,20 +29,44 @@ def build_network(config: TrainingConfig, feed: Feed) -> networks.Network:
         raise ValueError(f"network_options do not fit {config.network}: {error}") from None
 
 
-def check_alike(config: TrainingConfig, feeds: tuple[Feed, ...]) -> None:
+def check_units(config: TrainingConfig, normalization: Normalization) -> None:
+    """Refuses given units that are not those of the configuration, where it names any.
+
+    Raises:
+        ValueError: naming the setting and both values.
+    """
+    plain = TrainingConfig()
+    for name in ("velocity_range", "data_transform", "zero_last_sample", "agc"):
+        asked, given = getattr(config, name), getattr(normalization, name)
+        if asked not in (getattr(plain, name), given):
+            raise ValueError(f"normalization.{name} must be the {name} of the configuration, {asked}, got {given}")
+
+
+def check_alike(config: TrainingConfig, feeds: tuple[Feed, ...], normalization: Normalization | None) -> None:
     """Refuses processes that were not given the same.
 
     Raises:
         ValueError: naming what differs, with the first process's value and another one.
     """
-    given = {**config.to_dict(), **{feed.role: {"models": feed.models, **feed.geometry} for feed in feeds}}
+    given = {**config.to_dict(), "normalization": None if normalization is None else normalization.to_dict()}
+    for feed in feeds:
+        numbers = {"models": feed.models, "repeats": feed.repeats, "seed": feed.data_seed, **feed.geometry}
+        given |= {feed.role: numbers, f"the geology of {feed.role}": feed.geology}
+        given[f"the survey of {feed.role}"] = feed.survey
     every = feeds[0].processes.gather(given)
     for name, value in every[0].items():
         for rank, other in enumerate(every):
             if other[name] != value:
                 raise ValueError(
-                    f"{name} must be the same in all processes, got {value} with rank 0 and {other[name]} with {rank}"
+                    f"{name} must be the same in all processes, got {_short(value)} with rank 0 and "
+                    f"{_short(other[name])} with {rank}"
                 )
+
+
+def _short(value: object) -> str:
+    """A value as text; a survey's can be long."""
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def check_batches(network: networks.Network, feed: Feed, config: TrainingConfig) -> None:

@@ -48,14 +48,19 @@ class Display:
 class StopSignals:
     """While entered, Ctrl-C and SIGTERM only set `stop`; a second Ctrl-C interrupts at once.
 
-    So a batch is never left half done, and the run can be saved between two of them.
+    So a batch is never left half done, and the run can be saved between two of them. While nothing has been trained
+    there is nothing to save, and the first signal interrupts.
 
     Args:
         shown: False prints nothing.
+
+    Attributes:
+        stop: a signal came.
+        trained: whether there is something to save; who trains sets it.
     """
 
     def __init__(self, shown: bool = True) -> None:
-        self.stop = False
+        self.stop = self.trained = False
         self._shown = shown
         self._before: dict[int, Any] = {}
 
@@ -70,11 +75,12 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self.stop:
+        if self.stop or not self.trained:
             raise KeyboardInterrupt
         self.stop = True
         if self._shown:
-            print("\nstopping after this batch; press Ctrl-C again to stop at once", file=sys.stderr, flush=True)
+            text = "\nstopping as soon as the state is saved; press Ctrl-C again to stop at once"
+            print(text, file=sys.stderr, flush=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

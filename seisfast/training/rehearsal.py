@@ -6,20 +6,21 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
 
 from seisfast.data.prefetch import Batch
-from seisfast.normalization import Normalization
+from seisfast.data.windows import windows
 from seisfast.survey import Survey
 from seisfast.training.config import TrainingConfig, resolve_device
-from seisfast.training.feed import Dataset, Feed
+from seisfast.training.feed import Dataset, Feed, units_of
+from seisfast.training.graph import WARM_UP
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
 from seisfast.training.preparation import build_network, build_step, check_batches
-from seisfast.training.step import WARM_UP
+from seisfast.training.step import TrainingStep
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Rehearsal:
         models: in an epoch, each counted once.
         batches: training steps of an epoch.
         parameters: of the network.
-        step_seconds: of a step, its data read or simulated.
+        step_seconds: of a step, its data read or simulated, in the mean over an epoch.
         epoch_seconds: of an epoch with its validation.
         epochs: that the configuration asks for, or that its minutes give, at least one.
         seconds: of the whole run.
@@ -64,7 +65,7 @@ def rehearse(
         train: training data.
         validation: validation data.
         survey: of the records, for data sets that do not know their own.
-        steps: that are measured, after some that warm up.
+        steps: that are measured, after some that warm up: so many or more, to a multiple of the repeats.
 
     Raises:
         ValueError: as `fit`, where the configuration or the data do not fit.
@@ -79,28 +80,23 @@ def rehearse(
         torch.manual_seed(config.seed)
         network = build_network(config, feed)
         check_batches(network, feed, config)
-        warm = WARM_UP + 1 if device.type == "cuda" else 1
+        sample = feed.sample(1, verbose=False)  # so that what follows finds all libraries loaded
         with closing(feed.epoch(0)) as batches:
-            first, velocity = next(batches)
-            normalization = Normalization.for_records(
-                first.cpu(), velocity_range=_limits(config, velocity), output_range=network.output_range
-            )
-            step = build_step(config, network.to(device).train(), normalization, precision)
-            start = time.perf_counter()  # where the epoch has no more than one batch
-            made = 0
-            for number, (records, target) in enumerate(islice(_after(first, velocity, batches), warm + steps)):
-                if number == warm:
-                    step.finish()
-                    start, made = time.perf_counter(), 0
-                step(records, target, number)
-                made += 1
-            step.finish()
-        step_seconds = (time.perf_counter() - start) / made
+            start = time.perf_counter()
+            first = next(batches)
+            limits = _limits(config, first[1])  # waits for the device
+            opening = time.perf_counter() - start
+            units = units_of(sample, limits, config, network)
+            step = build_step(config, network.to(device).train(), units, precision)
+            with_data, without = _step_seconds(step, first, batches, feed.repeats * -(-steps // feed.repeats))
         network.eval()
         start = time.perf_counter()
         with torch.inference_mode():
-            float(step.predict(first).sum())
-        epoch = step_seconds * feed.batches + (time.perf_counter() - start) * other.batches
+            float(step.predict(first[0]).sum())
+        validation_seconds = (time.perf_counter() - start) * other.batches
+    last = min(feed.batches, feed.repeats * len(windows(feed.batches // feed.repeats, feed.repeats)[-1]))
+    step_seconds = (opening + (feed.batches - last) * with_data + last * without) / feed.batches
+    epoch = feed.batches * step_seconds + validation_seconds
     epochs = config.epochs if config.minutes is None else max(1, round(60.0 * config.minutes / epoch))
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     moments = 2 * sum(value.numel() * value.element_size() for value in network.parameters())
@@ -117,10 +113,32 @@ def rehearse(
     )
 
 
-def _after(records: Tensor, velocity: Tensor, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The first batch, and those behind it."""
-    yield records, velocity
-    yield from batches
+def _step_seconds(step: TrainingStep, first: Batch, batches: Iterator[Batch], steps: int) -> tuple[float, float]:
+    """Seconds of a step with what prepares the batches to come, and of one for which nothing is prepared.
+
+    Args:
+        step: training step.
+        first: batch of the epoch.
+        batches: the others.
+        steps: to be timed, a multiple of the repeats: a batch is simulated once in so many.
+    """
+    warm = WARM_UP + 1 if step.device.type == "cuda" else 1
+    for batch in [first, *islice(batches, warm - 1)]:
+        step(*batch)
+    step.finish()
+    with_data = _timed(step, islice(batches, steps))
+    alone = _timed(step, repeat(first, steps))
+    return with_data or alone, alone
+
+
+def _timed(step: TrainingStep, batches: Iterator[Batch]) -> float:
+    """Seconds of a step on these batches, 0 where there are none."""
+    start, made = time.perf_counter(), 0
+    for batch in batches:
+        step(*batch)
+        made += 1
+    step.finish()
+    return (time.perf_counter() - start) / made if made else 0.0
 
 
 def _limits(config: TrainingConfig, velocity: Tensor) -> tuple[float, float]:

@@ -62,8 +62,21 @@ def check_same_run(
             f"got {feed.models} models, {feed.geometry}"
             f"{'' if saved['survey'] == feed.survey else ', and another survey'}"
         )
+    if saved["geology"] != feed.geology:
+        raise ValueError(f"a resumed run keeps its geology, but {_difference(saved['geology'], feed.geology)}")
+    seed = saved.get("train_seed", feed.data_seed)  # which an older version did not keep
+    if seed != feed.data_seed:
+        raise ValueError(f"a resumed run keeps the seed of its training data, which was {seed}, got {feed.data_seed}")
     repeats = saved.get("train_repeats", 1)
     if repeats != feed.repeats:
         raise ValueError(f"a resumed run uses its models as often, {repeats} times an epoch, got {feed.repeats}")
     if normalization is not None and normalization != Normalization.from_dict(saved["normalization"]):
         raise ValueError("a resumed run keeps its normalization, but another one was given")
+
+
+def _difference(before: dict[str, Any] | None, now: dict[str, Any] | None) -> str:
+    """What differs between two descriptions of a geology."""
+    if before is None or now is None:
+        return f"it was {before and before['name']} and is {now and now['name']}"
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ", ".join(f"its {name} was {before.get(name)!r} and is {now.get(name)!r}" for name in names)

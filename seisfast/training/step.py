@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, clipping and Adam; on CUDA captured once and replayed.
+"""One training step: forward, loss, backward, clipping and Adam; on CUDA captured once and replayed (`graph`).
 
 On the CPU every step is checked before it changes a weight. On CUDA nothing inside a step waits for the device: loss
 and gradient norm are read one step late, while the device works on the next one.
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +24,7 @@ from seisfast.networks import Network
 from seisfast.normalization import Normalization
 from seisfast.training import norms
 from seisfast.training.distributed import Processes, parallel
-
-WARM_UP = 3  # eager steps before the capture, so that every library has its buffers and choices
+from seisfast.training.graph import Launcher
 
 
 class NotFiniteError(ArithmeticError):
@@ -73,16 +71,6 @@ class _Pending:
     velocity: Tensor
     values: Tensor
     ready: torch.cuda.Event | None
-
-
-@dataclass
-class _Graph:
-    """A captured step and the tensors that it reads and writes."""
-
-    graph: torch.cuda.CUDAGraph
-    records: Tensor
-    velocity: Tensor
-    values: Tensor
 
 
 _Check = Callable[..., None]  # of "loss" or "gradient", its value, and this process's share where there are several
@@ -143,24 +131,22 @@ class TrainingStep:
             self._trained = parallel(network, self.processes)
         self.device = next(network.parameters()).device
         self.clip = math.inf if clip is None else clip
-        self.mixed, self.batch_size = mixed, batch_size
+        self.mixed = mixed
         self.late = self.device.type == "cuda" if late is None else late
         self.learning_rate = lr
         if self.device.type == "cuda":
             rate = torch.tensor(lr, device=self.device)
             self.optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
-            self._side = torch.cuda.Stream(self.device)
         else:
             self.optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
-        self._graphs = graph and self.device.type == "cuda" and not self._divided
-        self._graph: _Graph | None = None
-        self._warmed = 0
+        whole = graph and self.device.type == "cuda" and not self._divided
+        self._launch = Launcher(self.optimizer, self.device, batch_size if whole else 0)
         self._pending: _Pending | None = None
         self._places: list[Tensor] = []
 
     @property
     def captured(self) -> bool:  # noqa: D102 - among the attributes
-        return self._graph is not None
+        return self._launch.captured
 
     def predict(self, records: Tensor) -> Tensor:
         """Maps in [0, 1], float32, `[batch, 1, nz, nx]`, from raw records `[batch, shots, time, receivers]`."""
@@ -203,7 +189,7 @@ class TrainingStep:
         models = len(records) if models is None else models
         if not self.late:
             return [self._checked(records, velocity, number, models)]
-        values = self._launch(records, velocity, models)
+        values = self._launch(self._update, records, velocity, models)
         before, self._pending = self._pending, self._fetch(values, records, velocity, number, models)
         return [] if before is None else [self._read(before)]
 
@@ -291,48 +277,6 @@ class TrainingStep:
                 (weighted * self.processes.size).backward()  # the exchange takes the mean
         return loss, own
 
-    def _launch(self, records: Tensor, velocity: Tensor, models: int) -> Tensor:
-        """A step by replay, or eagerly; a capture comes in between when its time has come."""
-        if not self._graphs or len(records) != self.batch_size:
-            return self._update(records, velocity, models)
-        if self._warmed < WARM_UP:
-            self._warmed += 1
-            here = torch.cuda.current_stream(self.device)
-            self._side.wait_stream(here)
-            with torch.cuda.stream(self._side):
-                values = self._update(records, velocity, models)
-            here.wait_stream(self._side)
-            return values
-        if self._graph is None:
-            self._graph = self._capture(records, velocity)
-        if self._graph is None:
-            return self._update(records, velocity, models)
-        self._graph.records.copy_(records, non_blocking=True)
-        self._graph.velocity.copy_(velocity, non_blocking=True)
-        self._graph.graph.replay()
-        return self._graph.values
-
-    def _capture(self, records: Tensor, velocity: Tensor) -> _Graph | None:
-        """The graph of a step of this shape, which is not run yet; None, with a warning, if it cannot be captured."""
-        inputs = torch.empty_like(records), torch.empty_like(velocity)
-        self.optimizer.zero_grad(set_to_none=True)  # so that the gradients get places of the graph's own
-        try:
-            with _restored_after_failure(self.device), _capturable(self.optimizer):
-                graph = torch.cuda.CUDAGraph()
-                # Other threads may prepare batches meanwhile: only what this one does counts.
-                with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
-                    values = self._update(*inputs, self.batch_size)
-        except RuntimeError as error:
-            self._graphs = False
-            self.optimizer.zero_grad(set_to_none=True)
-            cause = error.__context__ or error  # ending a capture that broke raises once more
-            reason = (str(cause).splitlines() or [type(cause).__name__])[0]
-            warnings.warn(
-                f"the training step could not be captured as a CUDA graph and runs eagerly: {reason}", stacklevel=2
-            )
-            return None
-        return _Graph(graph, *inputs, values)
-
     def _fetch(self, values: Tensor, records: Tensor, velocity: Tensor, number: int, models: int) -> _Pending:
         """Starts the copy of a step's values to the host, into one of two places that take turns."""
         if values.device.type != "cuda":
@@ -363,32 +307,3 @@ def _not_finite(what: str, value: float, own: float, number: int, records: Tenso
             return NotFiniteError(what, value, number, f"its {name} hold NaN or infinity: check the data")
     reason = "the data are finite, so training diverged: lower lr or clip"
     return NotFiniteError(what, value, number, reason, not math.isfinite(own))
-
-
-@contextlib.contextmanager
-def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Lets Adam be captured in here only: it warns about eager steps with this setting, which changes none of them."""
-    for group in optimizer.param_groups:
-        group["capturable"] = True
-    try:
-        yield
-    finally:
-        for group in optimizer.param_groups:
-            group["capturable"] = False
-
-
-@contextlib.contextmanager
-def _restored_after_failure(device: torch.device) -> Iterator[None]:
-    """Takes back what a capture that breaks leaves behind: its stream, and a generator that waits for its end."""
-    with torch.cuda.device(device):
-        stream = torch.cuda.current_stream()
-        generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        state = generator.get_state()
-        try:
-            yield
-        except RuntimeError:
-            torch.cuda.set_stream(stream)
-            fresh = torch.Generator(device)
-            fresh.set_state(state)
-            generator.graphsafe_set_state(fresh.graphsafe_get_state())
-            raise
