@@ -63,7 +63,7 @@ def test_a_finer_survey_and_a_file_without_positions(folder: Path, tmp_path: Pat
        "--survey", tmp_path / "fine.json")  # fmt: skip
     found = np.load(tmp_path / "r.npy")
     assert found.shape == (2, 80, 8)
-    np.testing.assert_allclose(found[:, ::2], records, atol=1e-5 * np.abs(records).max())
+    np.testing.assert_allclose(found[:, 1::2], records, atol=1e-5 * np.abs(records).max())
     text = refused(capsys, "convert", tmp_path / "bare.SGY", tmp_path / "r.npy")
     assert "bare.SGY says no sample interval" in text
     assert 'give a geometry with {"dt": seconds}' in text
