@@ -15,7 +15,6 @@ from seisfast.cli.files import check_output, load_records, pick, save_array
 from seisfast.cli.parser import given, needed
 from seisfast.cli.segy import add_segy_arguments, is_segy, load_gathers, records_of
 from seisfast.cli.surveys import survey_of_records
-from seisfast.data.mat_folder import convert_mat_velocities
 from seisfast.data.matlab import holds_records
 
 DESCRIPTION = (
@@ -160,6 +159,6 @@ def _mat_folder(options: Namespace) -> str:
 
 
 def _mat_velocities(options: Namespace) -> str:
-    file = convert_mat_velocities(options.input, options.output, **given(options, "unit"))
+    file = data.convert_mat_velocities(options.input, options.output, **given(options, "unit"))
     models = np.load(file, mmap_mode="r")
     return f"{file}: {list(models.shape)}, {models.min():.0f} to {models.max():.0f} m/s"
