@@ -28,7 +28,7 @@ class Gathers:
         receivers: (x, z), `[receivers, 2]` for all shots or `[shots, receivers, 2]`; kept as the latter, NaN where a
             shot has fewer traces than others.
         mask: bool `[shots, receivers]`, False where there is no trace or a dead one; all True when left out.
-        start: time of the first sample, s.
+        start: delay of the recording, s; 0 for records as `simulate` gives them.
 
     Raises:
         TypeError: records that are not real numbers, or a dt or start that is no number.
@@ -183,7 +183,7 @@ class Gathers:
         if traces not in ("nearest", "linear"):
             raise ValueError(f'traces must be "nearest" or "linear", got {traces!r}')
         near = max(survey.spacing) / 2 if tolerance is None else positive("tolerance", tolerance)
-        # Samples of the survey that are not after the start; the last one of both is the field at their end.
+        # How many samples of the survey, each the field after its step, are not after the start.
         silent = max(0, int(self.start / survey.dt + 1e-6))
         if silent >= survey.nt or survey.nt * survey.dt > self._end + 1e-6 * self.dt:
             raise ValueError(

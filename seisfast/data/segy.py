@@ -50,7 +50,7 @@ def read_segy(
     Raises:
         FileNotFoundError: no such file.
         ImportError: segyio is missing.
-        TypeError: a geometry with a number that is none.
+        TypeError: a geometry that is neither a dict nor a path, or with a number that is none.
         ValueError: a file that is no SEG-Y or truncated, samples of a kind that is not read or not finite, no sample
             interval or several, no positions, positions that are no metres along x, or a geometry that does not fit.
     """
