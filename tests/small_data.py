@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from seisfast.boundaries import CPML
 from seisfast.data import write
 from seisfast.geology import SeisInv
@@ -44,3 +47,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def write_stored(folder: Path) -> Path:
     """25 models in files of 10, 10 and 5."""
     return write(GEOLOGY, SURVEY, folder, 25, seed=4, per_file=10, batch=3, progress=False)
+
+
+def folds() -> npt.NDArray[np.float32]:
+    """Five layers in short, steep folds like CurveVel-B's, `[40, 400]`: smoother with its axes in the wrong order."""
+    z, x = np.mgrid[:40, :400]
+    layer = np.clip((z + 8.0 * np.sin(2.0 * np.pi * x / 20.0)) // 10.0, 0.0, 4.0)
+    return (1500.0 + 500.0 * layer).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 import small_cli
 import torch
 from small_cli import ok, png
-from small_data import SURVEY
+from small_data import SURVEY, folds
 from small_segy import line, noise, segy_file
 
 import seisfast as sf
@@ -63,7 +63,7 @@ def test_a_finer_survey_and_a_file_without_positions(folder: Path, tmp_path: Pat
        "--survey", tmp_path / "fine.json")  # fmt: skip
     found = np.load(tmp_path / "r.npy")
     assert found.shape == (2, 80, 8)
-    np.testing.assert_allclose(found[:, ::2], records, atol=1e-5 * np.abs(records).max())
+    np.testing.assert_allclose(found[:, 1::2], records, atol=1e-5 * np.abs(records).max())
     text = refused(capsys, "convert", tmp_path / "bare.SGY", tmp_path / "r.npy")
     assert "bare.SGY says no sample interval" in text
     assert 'give a geometry with {"dt": seconds}' in text
@@ -95,6 +95,15 @@ def test_raw_and_matlab_models(tmp_path: Path, capsys: Capture) -> None:
     np.testing.assert_array_equal(np.load(out), expected)
 
 
+def test_a_rough_raw_model(tmp_path: Path, capsys: Capture) -> None:
+    steep = folds()
+    steep.tofile(tmp_path / "v.bin")
+    command = ["convert", tmp_path / "v.bin", tmp_path / "v.npy", "--shape", 40, 400]
+    assert "check=False" in refused(capsys, *command)
+    ok(capsys, *command, "--check", "false")
+    np.testing.assert_array_equal(np.load(tmp_path / "v.npy"), steep)
+
+
 def test_matlab_records_and_folders(tmp_path: Path, capsys: Capture) -> None:
     records = np.random.default_rng(0).normal(size=(40, 12, 5))
     model = np.random.default_rng(1).uniform(1.5, 4.5, (6, 9))
@@ -105,6 +114,9 @@ def test_matlab_records_and_folders(tmp_path: Path, capsys: Capture) -> None:
         ok(capsys, "convert", tmp_path / "seismic2.mat", tmp_path / "r.npy") == f"{tmp_path / 'r.npy'}: [5, 40, 12]\n"
     )
     np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), (records + 2).transpose(2, 0, 1).astype(np.float32))
+    io.savemat(tmp_path / "single.mat", {"data": records[..., 0]})
+    ok(capsys, "convert", tmp_path / "single.mat", tmp_path / "single.npy", "--axes", "time receivers shots")
+    np.testing.assert_array_equal(np.load(tmp_path / "single.npy"), records[None, ..., 0].astype(np.float32))
     out = tmp_path / "out"
     text = ok(capsys, "convert", tmp_path, out, "--per_file", 2, "--unit", "km/s")
     assert text == f"{out}: 3 models of 5 shots, 40 samples, 12 receivers\n"
@@ -152,6 +164,7 @@ def test_mistakes_are_one_line(folder: Path, tmp_path: Path, capsys: Capture) ->
     np.ones(600, "<f4").tofile(tmp_path / "v.bin")
     io.savemat(tmp_path / "v.mat", {"vmodel": np.full((6, 9), 2000.0)})
     io.savemat(tmp_path / "r.mat", {"Rec": np.ones((40, 12, 5))})
+    io.savemat(tmp_path / "single.mat", {"data": np.ones((40, 12))})
     (tmp_path / "empty").mkdir()
     (tmp_path / "cut.sgy").write_bytes((tmp_path / "a.sgy").read_bytes()[:-4])
     cases = {
@@ -176,7 +189,9 @@ def test_mistakes_are_one_line(folder: Path, tmp_path: Path, capsys: Capture) ->
         "{t}/v.bin {t}/o.npy --shape 20 30 --unit ft/s": "--unit: not a valid value: ft/s",
         "{t}/v.bin {t}/o.npy --shape 20 30 --key a": "--key does not belong to a raw velocity model",
         "{t}/v.mat {t}/o.npy --key vp": "no variable 'vp'; it has 'vmodel'",
-        "{t}/v.mat {t}/o.npy --axes x": "--axes does not belong to a velocity model",
+        "{t}/v.mat {t}/o.npy --axes x": "axes must name shots, time, receivers in some order, got 'x'",
+        "{t}/single.mat {t}/o.npy": 'records of one shot are read with axes="time receivers shots"',
+        "{t}/r.mat {t}/o.npy --check false": "--check does not belong to records in a .mat file",
         "{t}/r.mat {t}/o.npy --unit km/s": "--unit does not belong to records in a .mat file",
         "{t}/r.mat {t}/o.npy --axes t": "axes must name shots, time, receivers in some order, got 't'",
         "{t}/empty {t}/o": "empty holds no records in .mat files",

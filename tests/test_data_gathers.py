@@ -82,11 +82,41 @@ def test_another_time_axis_simulates_what_the_file_holds() -> None:
     fine = survey(nt=400, wavelet=sf.wavelets.ricker(12.0, 1e-3, 400))
     model = torch.linspace(1800.0, 2600.0, 10)[:, None].expand(10, 20)
     records = sf.simulate(model, fine)
-    coarse = gathers(records=records[:, ::4], dt=4e-3)
+    coarse = gathers(records=records[:, 3::4], dt=4e-3)
     made = coarse.survey(shape=(10, 20), spacing=10.0, frequency=12.0, dt=1e-3)
     assert made == fine
     assert relative(coarse.onto(made), records) < 2e-3
-    assert relative(coarse.onto(made)[:, ::4], records[:, ::4]) < 1e-6
+    assert relative(coarse.onto(made)[:, 3::4], records[:, 3::4]) < 1e-6
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_longer_steps_have_the_records_of_a_simulation_in_them(k: int) -> None:
+    """A shift by one of the shorter steps is 6 %."""
+    pulse = sf.wavelets.ricker(10.0, 1e-3, 400)
+    fine = survey(nt=400, wavelet=pulse)
+    longer = survey(nt=400 // k, dt=k * 1e-3, wavelet=pulse[::k].clone())
+    model = torch.linspace(1800.0, 2600.0, 10)[:, None].expand(10, 20)
+    records = sf.simulate(model, fine, substeps=4)
+    wanted = sf.simulate(model, longer, substeps=4 * k)
+    found = Gathers.of(records, fine).onto(longer)
+    inner = slice(0, 400 // k - 16)
+    assert relative(found[:, inner], wanted[:, inner]) < 1e-4
+    assert relative(records[:, k - 2 :: k][:, inner], wanted[:, inner]) > 0.05
+
+
+def test_a_file_that_begins_later_is_zero_before() -> None:
+    later = gathers(start=0.01)
+    own = later.survey(shape=(10, 20), spacing=10.0, frequency=15.0)
+    assert own.nt == 50
+    found = later.onto(own)
+    assert not found[:, :10].any()
+    assert torch.equal(found[:, 10:], RECORDS)
+    smooth = torch.sin(torch.arange(40.0) / 8.0)[None, :, None].expand(2, 40, 20)
+    half = survey(dt=5e-4, nt=100, wavelet=torch.zeros(100))
+    found = gathers(records=smooth, start=0.01).onto(half)
+    assert not found[:, :20].any()
+    torch.testing.assert_close(found[:, 21::2], smooth.contiguous(), atol=1e-5, rtol=0)
+    assert found[:, 20].abs().max() < 0.1, "one sample before the first"
 
 
 # -- matching ----------------------------------------------------------------------------------------------------------
@@ -105,6 +135,10 @@ def test_repeats_at_one_place_keep_their_order() -> None:
     made = gathers(sources=[SOURCES[0]] * 2, receivers=[RECEIVERS[k // 2] for k in range(20)])
     again = made.survey(spacing=10.0, frequency=15.0)
     assert torch.equal(made.onto(again), RECORDS)
+    mask = np.ones((2, 20), bool)
+    mask[:, 0] = False
+    dead = gathers(sources=[SOURCES[0]] * 2, receivers=[RECEIVERS[k // 2] for k in range(20)], mask=mask)
+    assert torch.equal(dead.onto(again)[..., 1:], RECORDS[..., 1:])
 
 
 def test_traces_in_between_are_interpolated() -> None:
@@ -152,8 +186,8 @@ def test_what_does_not_fit_is_named() -> None:
     for asked, options, message in cases:
         with pytest.raises(ValueError, match=re.escape(message)):
             made.onto(asked, **options)
-    with pytest.raises(ValueError, match=r"must lie in the 0\.01 to 0\.05 s"):
-        gathers(start=0.01).onto(survey())
+    with pytest.raises(ValueError, match=r"must end in the 0\.04 to 0\.08 s that the gathers have, got 0 to 0.04 s"):
+        gathers(start=0.04).onto(survey())
     dead = np.array([[True] * 20, [False] * 20])
     with pytest.raises(ValueError, match="shot 1 has no live trace for its 20 receivers"):
         gathers(mask=dead).onto(survey())

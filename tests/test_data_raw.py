@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_data import folds
 
 from seisfast.data import read_raw
 
@@ -70,6 +71,27 @@ def test_no_model_in_the_right_order_is_refused(tmp_path: Path) -> None:
             np.testing.assert_array_equal(read_raw(file, values.shape, order=order), values.astype(np.float32))
 
 
+def test_a_rough_model_in_the_right_order_has_a_way_in(tmp_path: Path) -> None:
+    steep = folds()
+    file = stored(tmp_path / "a.bin", steep)
+    with pytest.raises(ValueError, match=r"as rough .*or shape=\(400, 40\) if these were swapped, or check=False if"):
+        read_raw(file, (40, 400))
+    np.testing.assert_array_equal(read_raw(file, (40, 400), check=False), steep)
+    layers = stored(tmp_path / "b.bin", order="xz")
+    with pytest.raises(ValueError, match=r"shape=\(20, 30\) if these were swapped"):
+        read_raw(layers, (30, 20), order="xz")
+    np.testing.assert_array_equal(read_raw(layers, (30, 20)), LAYERS.T.astype(np.float32), "swapped twice, unseen")
+
+
+def test_half_precision_is_no_limit(tmp_path: Path) -> None:
+    file = stored(tmp_path / "a.bin", LAYERS / 1e3, "<f2")
+    model = read_raw(file, SHAPE, dtype="<f2", unit="km/s")
+    np.testing.assert_array_equal(model, (1e3 * (LAYERS / 1e3).astype("<f2").astype(np.float64)).astype(np.float32))
+    metres = stored(tmp_path / "m.bin", LAYERS, "<f2", "xz")
+    with pytest.raises(ValueError, match='give order="xz"'):
+        read_raw(metres, SHAPE, dtype="<f2")
+
+
 def test_bad_input_is_named_with_its_remedy(tmp_path: Path) -> None:
     good, swapped = stored(tmp_path / "a.bin"), stored(tmp_path / "swapped.bin", dtype=">f4")
     double, slow = stored(tmp_path / "double.bin", dtype="<f8"), stored(tmp_path / "km.bin", LAYERS / 1e3)
@@ -96,6 +118,7 @@ def test_bad_input_is_named_with_its_remedy(tmp_path: Path) -> None:
         (good, SHAPE, {"dtype": "<i4"}, TypeError, "dtype must be a floating-point type such as '<f4', got int32"),
         (good, SHAPE, {"dtype": "<c8"}, TypeError, "got complex64"),
         (good, SHAPE, {"dtype": "float33"}, TypeError, "got 'float33'"),
+        (good, SHAPE, {"check": "no"}, TypeError, "check must be True or False, got 'no'"),
         (good, (20,), {}, ValueError, "shape must be (nz, nx)"),
         (good, (20, 0), {}, ValueError, "at least 1, got 0"),
         (good, (20.0, 30), {}, TypeError, "shape must be an integer"),

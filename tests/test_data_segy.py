@@ -84,10 +84,33 @@ def test_every_kind_of_sample(tmp_path: Path) -> None:
 
 def test_elevations_feet_and_delay(tmp_path: Path) -> None:
     headers = [{**words, 45: 25, 41: 30, 109: 500, 215: -10} for words in line(SHOTS, GROUPS)]
-    gathers = read_segy(segy_file(tmp_path / "a.sgy", TRACES, headers, words={3255: 2}))
+    gathers = read_segy(segy_file(tmp_path / "a.sgy", TRACES, headers, words={3255: 2, 3501: 256}))
     np.testing.assert_allclose(gathers.sources, [[100 * 0.3048, -15 * 0.3048], [300 * 0.3048, -15 * 0.3048]])
     np.testing.assert_allclose(gathers.receivers[1, 4], [480 * 0.3048, -30 * 0.3048])
     assert gathers.start == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("order", [">", "<"])
+def test_words_of_revision_1_say_nothing_before_it(order: str, tmp_path: Path) -> None:
+    headers = [{**words, 109: 4, 215: 7} for words in line(SHOTS, GROUPS)]
+    for texts in (0, -1, 12):
+        gathers = read_segy(segy_file(tmp_path / "a.sgy", TRACES, headers, order=order, words={3505: texts}))
+        assert gathers.start == 4e-3
+        assert torch.equal(gathers.records, torch.from_numpy(TRACES.reshape(2, 5, 30)).mT)
+    assert read_segy(segy_file(tmp_path / "a.sgy", TRACES, headers, order=order, words={3501: 256})).start == 28e-3
+
+
+def test_only_the_words_that_are_used_must_lie_along_x(tmp_path: Path) -> None:
+    headers = [{**words, 77: 900 * words[9]} for words in line(SHOTS, GROUPS)]
+    sources = segy_file(tmp_path / "a.sgy", TRACES, headers)
+    assert read_segy(sources, geometry={"shots": SPREAD["shots"]}).receivers[0, 4, 0] == 480.0
+    with pytest.raises(ValueError, match="SourceY differ by 900, SourceX by 200; give a geometry with the distance"):
+        read_segy(sources, geometry={"receivers": SPREAD["receivers"]})
+    headers = [{**words, 85: 3 * words[81]} for words in line(SHOTS, GROUPS)]
+    groups = segy_file(tmp_path / "b.sgy", TRACES, headers)
+    assert read_segy(groups, geometry={"receivers": SPREAD["receivers"]}).sources[1, 0] == 300.0
+    with pytest.raises(ValueError, match="GroupY differ by 1440, GroupX by 480"):
+        read_segy(groups, geometry={"shots": SPREAD["shots"]})
 
 
 def test_shots_are_told_apart_by_what_differs(tmp_path: Path) -> None:
@@ -185,7 +208,7 @@ def test_bad_files_are_named(order: str, tmp_path: Path) -> None:
         ("code", {"code": 4}, "has samples of format 4 (byte 3225), not one of [1, 2, 3, 5, 6, 8]"),
         ("none", {"words": {3221: 0}}, "must say how many samples a trace has (byte 3221), got 0"),
         ("more", {"words": {3221: 29}}, "its traces are not of 29 samples"),
-        ("texts", {"words": {3505: -1}}, "variable number of text headers (byte 3505)"),
+        ("texts", {"words": {3501: 256, 3505: -1}}, "variable number of text headers (byte 3505)"),
         ("dt", {"interval": 0}, 'says no sample interval (bytes 3217 of the file and 117 of the traces are 0); give'),
         ("dts", {"headers": changed({117: 500})}, "several sample intervals (bytes 3217 of the file, 117"),
         ("nt", {"headers": changed({115: 28}, 3)}, "must have 30 samples in every trace, got one of 28"),
@@ -193,6 +216,7 @@ def test_bad_files_are_named(order: str, tmp_path: Path) -> None:
         ("zero", {"headers": changed({41: 0, 49: 0, 73: 0, 81: 0})}, "no positions of sources in SourceX and Sour"),
         ("gx", {"headers": changed({81: 0})}, 'no positions of receivers in GroupX and ReceiverGroupElevation; give a'),
         ("sx", {"headers": changed({73: 0, 49: 0})}, "no positions of sources in SourceX and SourceDepth; give a"),
+        ("depth", {"headers": changed({73: 0})}, "no positions of sources in SourceX and SourceDepth; give a"),
         ("moved", {"headers": changed({73: 90}, 2)}, 'several sources in the shot with FieldRecord 1; give a geometry'),
         ("degrees", {"headers": changed({89: 2})}, "positions in degrees or seconds of arc (byte 89 is 2)"),
         ("across", {"headers": changed({85: 100}, 1)}, "does not run along x: SourceY and GroupY differ by 100"),
@@ -220,6 +244,7 @@ def test_bad_geometries_are_named(tmp_path: Path) -> None:
         (tmp_path / "none.json", FileNotFoundError, "geometry: there is no file"),
         (tmp_path / "broken.json", ValueError, "broken.json is not JSON"),
         (tmp_path / "list.json", ValueError, 'must hold an object, {"shots"'),
+        ([1], TypeError, 'geometry must be a dict or a JSON file, {"shots"'),
         ({"sources": [[0, 0]]}, ValueError, "geometry has the unknown keys ['sources']; it is"),
         ({"shots": [0, 0]}, ValueError, "geometry: shots must be finite positions [x, z]"),
         ({"shots": []}, ValueError, "geometry: shots must be finite positions"),
@@ -328,7 +353,11 @@ def test_what_a_file_cannot_hold_is_refused(tmp_path: Path) -> None:
     for values, given, options, error, message in cases:
         with pytest.raises(error, match=re.escape(message)):
             write_segy(tmp_path / "a.sgy", values, given, **options)
-        assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "folder.sgy").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"path must be a file to write, got the folder .*folder\.sgy"):
+        write_segy(tmp_path / "folder.sgy", records, survey)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from seisfast.cli.files import check_output, load_records, pick, save_array
 from seisfast.cli.parser import given, needed
 from seisfast.cli.segy import add_segy_arguments, is_segy, load_gathers, records_of
 from seisfast.cli.surveys import survey_of_records
-from seisfast.data.mat_folder import convert_mat_velocities
 from seisfast.data.matlab import holds_records
 
 DESCRIPTION = (
@@ -27,8 +26,8 @@ DESCRIPTION = (
 
 RAW = (".bin", ".raw", ".dat", ".vp")
 # Options that not every conversion takes; `_conversion` says which do.
-OPTIONS = ("geometry", "survey", "tolerance", "traces", "index", "format", "shape", "order", "unit", "dtype", "key",
-           "axes", "per_file")  # fmt: skip
+OPTIONS = ("geometry", "survey", "tolerance", "traces", "index", "format", "shape", "order", "unit", "dtype", "check",
+           "key", "axes", "per_file")  # fmt: skip
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -59,6 +58,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     raw.add_argument("--unit", type=Literal["m/s", "km/s"] | None, default=None, help="of the file; m/s when left out")
     raw.add_argument(
         "--dtype", type=str | None, default=None, help="raw: <f4, >f4, <f8, ... ; <f4, float32, when left out"
+    )
+    raw.add_argument(
+        "--check",
+        type=bool | None,
+        default=None,
+        help="raw: whether to refuse an --order that makes a rough model; true when left out",
     )
     mat = parser.add_argument_group("MATLAB files (.mat) and folders of them")
     mat.add_argument("--key", type=str | None, default=None, help="variable to read; a known one when left out")
@@ -91,8 +96,8 @@ def _conversion(options: Namespace) -> tuple[str, tuple[str, ...], Callable[[Nam
     if suffix == ".npy":
         return ".npy to SEG-Y", ("survey", "index", "format"), _to_segy
     if suffix in RAW:
-        return "a raw velocity model", ("shape", "order", "unit", "dtype"), _raw
-    if suffix == ".mat" and holds_records(source, options.key):
+        return "a raw velocity model", ("shape", "order", "unit", "dtype", "check"), _raw
+    if suffix == ".mat" and (options.axes is not None or holds_records(source, options.key)):
         return "records in a .mat file", ("key", "axes"), _mat_records
     if suffix == ".mat":
         return "a velocity model in a .mat file", ("key", "order", "unit"), _mat_velocity
@@ -123,7 +128,7 @@ def _to_segy(options: Namespace) -> str:
 def _raw(options: Namespace) -> str:
     check_output(options.output, ".npy", "OUTPUT")
     nz, nx = needed("--shape", options.shape, "rows and columns of the model, NZ NX")
-    model = data.read_raw(options.input, (nz, nx), **given(options, "order", "dtype", "unit"))
+    model = data.read_raw(options.input, (nz, nx), **given(options, "order", "dtype", "unit", "check"))
     return _saved(options, torch.from_numpy(model))
 
 
@@ -154,6 +159,6 @@ def _mat_folder(options: Namespace) -> str:
 
 
 def _mat_velocities(options: Namespace) -> str:
-    file = convert_mat_velocities(options.input, options.output, **given(options, "unit"))
+    file = data.convert_mat_velocities(options.input, options.output, **given(options, "unit"))
     models = np.load(file, mmap_mode="r")
     return f"{file}: {list(models.shape)}, {models.min():.0f} to {models.max():.0f} m/s"

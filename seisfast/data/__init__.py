@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from seisfast.data.estimate import Estimate, estimate
 from seisfast.data.gathers import Gathers
-from seisfast.data.mat_folder import convert_mat_folder, find_mat_pairs
+from seisfast.data.mat_folder import convert_mat_folder, convert_mat_velocities, find_mat_pairs
 from seisfast.data.matlab import read_mat_records, read_mat_velocity
 from seisfast.data.raw import read_raw
 from seisfast.data.segy import read_segy
@@ -23,6 +23,7 @@ __all__ = [
     "StoredDataset",
     "batches",
     "convert_mat_folder",
+    "convert_mat_velocities",
     "estimate",
     "find_mat_pairs",
     "read_mat_records",

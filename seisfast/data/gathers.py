@@ -28,7 +28,7 @@ class Gathers:
         receivers: (x, z), `[receivers, 2]` for all shots or `[shots, receivers, 2]`; kept as the latter, NaN where a
             shot has fewer traces than others.
         mask: bool `[shots, receivers]`, False where there is no trace or a dead one; all True when left out.
-        start: time of the first sample, s.
+        start: delay of the recording, s; 0 for records as `simulate` gives them.
 
     Raises:
         TypeError: records that are not real numbers, or a dt or start that is no number.
@@ -125,10 +125,10 @@ class Gathers:
         Args:
             spacing: metres, one number or (dz, dx); cell (0, 0) is at x = 0, z = 0.
             shape: (nz, nx) cells; left out, it is taken from the first velocity.
-            frequency: peak of a Ricker wavelet, Hz.
+            frequency: peak of a Ricker wavelet, Hz. It begins at 0 s and has whole steps to its peak, so another dt
+                moves the peak by up to a step.
             wavelet: as `Survey` takes it, instead.
-            dt: time step, s; that of the gathers when left out. `simulate` gives the field after each step, so
-                that its records in shorter ones come later by the difference; `substeps` refines without that.
+            dt: time step, s; that of the gathers when left out. `onto` places the records in time.
             nt: samples; as many as end with the gathers when left out.
             options: further arguments of `Survey`, such as `order` and `boundary`.
 
@@ -160,8 +160,10 @@ class Gathers:
     def onto(self, survey: Survey, *, tolerance: float | None = None, traces: str = "nearest") -> Tensor:
         """The records that the sources and receivers of a survey would have, at its times.
 
-        Times are resampled band-limited: up to three quarters of the lower of the two Nyquist frequencies the error is
-        1e-6, except within 16 samples of the ends; what is above the survey's Nyquist frequency is taken out.
+        `simulate` gives the field after each step: sample n of the gathers is taken at ``start + (n + 1) dt`` with
+        their dt, that of the records returned lies at ``(n + 1) dt`` with the survey's. What is before a positive start
+        is zero. Times are resampled band-limited: up to three quarters of the lower of the two Nyquist frequencies the
+        error is 1e-6, except within 16 samples of the ends; what is above the survey's Nyquist frequency is taken out.
 
         Args:
             survey: with one source in each shot.
@@ -172,22 +174,25 @@ class Gathers:
                 than about a quarter of a period from one trace to the next.
 
         Returns:
-            `[shots, time, receivers]`, float32; zero where the survey has no receiver.
+            `[shots, time, receivers]`, float32; zero where the survey has no receiver, and before the gathers' start.
 
         Raises:
-            ValueError: a shot or receiver of the survey with no gather or trace within the tolerance, or times that the
-                gathers do not have.
+            ValueError: a shot or receiver of the survey with no gather or trace within the tolerance, or times after
+                the end of the gathers, or all before their start.
         """
         if traces not in ("nearest", "linear"):
             raise ValueError(f'traces must be "nearest" or "linear", got {traces!r}')
         near = max(survey.spacing) / 2 if tolerance is None else positive("tolerance", tolerance)
-        if self.start > 1e-6 * self.dt or survey.nt * survey.dt > self._end + 1e-6 * self.dt:
+        # How many samples of the survey, each the field after its step, are not after the start.
+        silent = max(0, int(self.start / survey.dt + 1e-6))
+        if silent >= survey.nt or survey.nt * survey.dt > self._end + 1e-6 * self.dt:
             raise ValueError(
-                f"survey must lie in the {self.start:g} to {self._end:g} s that the gathers have, got 0 to "
+                f"survey must end in the {self.start:g} to {self._end:g} s that the gathers have, got 0 to "
                 f"{survey.nt * survey.dt:g} s ({survey.nt} samples of {survey.dt:g} s)"
             )
+        begin = self.start + self.dt - (silent + 1) * survey.dt  # first sample, from the first one asked for
         wanted, heard = _sources(survey), _metres(survey, "receivers")
-        chosen, off = nearest(wanted, self.sources)
+        chosen, off = nearest(wanted, self.sources, (np.arange(len(wanted)), np.arange(len(self.sources))))
         if (off > near).any():
             k = int(np.argmax(off > near))
             raise ValueError(
@@ -201,9 +206,11 @@ class Gathers:
             there = self.receivers[shot][mask]
             asked = heard[k if len(heard) > 1 else 0]
             taking = _live(survey)[k]
-            weights = mix_traces(asked[taking], there, traces, near, tolerance is None, f"shot {k}")
-            moved = resampled(self.records[shot][:, torch.from_numpy(mask)], self.dt, self.start, survey.dt, survey.nt)
-            records[k][:, torch.from_numpy(taking)] = (moved.double() @ weights).float()
+            numbers = np.flatnonzero(taking), np.flatnonzero(mask)
+            weights = mix_traces(asked[taking], there, numbers, traces, near, tolerance is None, f"shot {k}")
+            live = self.records[shot][:, torch.from_numpy(mask)]
+            moved = resampled(live, self.dt, begin, survey.dt, survey.nt - silent)
+            records[k, silent:][:, torch.from_numpy(taking)] = (moved.double() @ weights).float()
         return records
 
     def _check_inside(self, spacing: tuple[float, float], cells: tuple[int, int] | None) -> None:
@@ -220,7 +227,7 @@ class Gathers:
 
     @property
     def _end(self) -> float:
-        """Where a sample after the last would be, s."""
+        """Time of the field in the last sample, which is that after its step, s."""
         return self.start + self.records.shape[1] * self.dt
 
 

@@ -43,9 +43,11 @@ class Geometry:
 
         Raises:
             FileNotFoundError: no such file.
-            TypeError: a number that is none.
+            TypeError: neither a dict nor a path, or a number that is none.
             ValueError: a file that is not JSON, unknown keys, or values of another form.
         """
+        if given is not None and not isinstance(given, (dict, str, os.PathLike)):
+            raise TypeError(f"geometry must be a dict or a JSON file, {FORMAT}, got {given!r}")
         values = {} if given is None else given if isinstance(given, dict) else _loaded(Path(given))
         unknown = sorted(set(values) - _KEYS)
         if unknown:

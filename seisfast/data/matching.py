@@ -9,26 +9,31 @@ from torch import Tensor
 
 from seisfast.arguments import Array
 
+Numbers = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # of what is wanted and of what is there, ascending
 
-def nearest(wanted: Array, there: Array) -> tuple[npt.NDArray[np.int64], Array]:
+
+def nearest(wanted: Array, there: Array, numbers: Numbers) -> tuple[npt.NDArray[np.int64], Array]:
     """The nearest of the positions `there [n, 2]` to each that is wanted `[m, 2]`, and how far it is.
 
     Of several at one place the one with the same number is taken where it is among them, else the first.
     """
     distance = np.linalg.norm(wanted[:, None] - there[None], axis=-1)
     chosen = distance.argmin(1)
-    same = np.arange(min(wanted.shape[0], there.shape[0]))
-    ties = distance[same, same] <= distance[same, chosen[same]]
-    chosen[same] = np.where(ties, same, chosen[same])
+    _, asked, same = np.intersect1d(*numbers, assume_unique=True, return_indices=True)
+    ties = distance[asked, same] <= distance[asked, chosen[asked]]
+    chosen[asked] = np.where(ties, same, chosen[asked])
     return chosen, distance[np.arange(len(wanted)), chosen]
 
 
-def mix_traces(wanted: Array, there: Array, how: str, tolerance: float, widen: bool, shot: str) -> Tensor:
+def mix_traces(
+    wanted: Array, there: Array, numbers: Numbers, how: str, tolerance: float, widen: bool, shot: str
+) -> Tensor:
     """Weights of the traces at `there [n, 2]` in those that are wanted `[m, 2]`.
 
     Args:
         wanted: positions asked for.
         there: positions of the traces.
+        numbers: of the receivers wanted and of the traces, dead ones counted, for `nearest`.
         how: "nearest" or "linear".
         tolerance: metres that a trace may be off.
         widen: whether to make the tolerance of "linear" at least the mean interval of the traces.
@@ -45,7 +50,7 @@ def mix_traces(wanted: Array, there: Array, how: str, tolerance: float, widen: b
     weights = np.zeros((len(there), len(wanted)))
     column = np.arange(len(wanted))
     if how == "nearest" or len(there) < 2:
-        chosen, off = nearest(wanted, there) if len(wanted) else (column, np.zeros(0))
+        chosen, off = nearest(wanted, there, numbers) if len(wanted) else (column, np.zeros(0))
         weights[chosen, column] = 1.0
     else:
         left, right, share = _neighbours(wanted, there)

@@ -95,7 +95,8 @@ def read_mat_velocity(
     if order is None and array.shape[0] > array.shape[1]:
         raise ValueError(
             f"{file}: {name} of shape {list(array.shape)} may be [nz, nx] or [nx, nz]; "
-            'give order="zx" for the first, order="xz" for the second'
+            'give order="zx" for the first, order="xz" for the second; records of one shot are read with '
+            'axes="time receivers shots"'
         )
     return metres_per_second(f"{file}: {name}", array.T if order == "xz" else array, unit)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -48,17 +50,20 @@ def read_segy(
     Raises:
         FileNotFoundError: no such file.
         ImportError: segyio is missing.
-        TypeError: a geometry with a number that is none.
+        TypeError: a geometry that is neither a dict nor a path, or with a number that is none.
         ValueError: a file that is no SEG-Y or truncated, samples of a kind that is not read or not finite, no sample
             interval or several, no positions, positions that are no metres along x, or a geometry that does not fit.
     """
     described = Geometry.read(geometry)
     file = Path(path)
-    with _opened(file, _byte_order(file)) as opened:
+    order, revision, texts = _checked(file)
+    with _opened(file, order, stray=bool(texts) and not revision) as opened:
         words = {name: np.array(opened.attributes(byte)[:], dtype=np.int64) for name, byte in WORDS.items()}
         interval, feet = int(opened.bin[3217]), int(opened.bin[3255]) == 2
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
             traces = opened.trace.raw[:].astype(np.float32, copy=False)
+    if not revision:
+        words["time_scalar"][:] = 0
     dt = sample_interval(file, words, interval) if described.dt is None else described.dt
     varying = np.setdiff1d(words["samples"] & 0xFFFF, [0, traces.shape[1] & 0xFFFF])
     if len(varying):
@@ -85,8 +90,11 @@ def segyio_module() -> ModuleType:
     return module
 
 
-def _byte_order(file: Path) -> str:
-    """Either "big" or "little", after checking that the file is a SEG-Y file of whole traces."""
+def _checked(file: Path) -> tuple[str, int, int]:
+    """Byte order, revision and the word at byte 3505 of a file that is a SEG-Y file of whole traces.
+
+    Bytes 3501, 3505 and 215 of a trace have a meaning since revision 1 alone; before it they may hold anything.
+    """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     with file.open("rb") as opened:
@@ -100,7 +108,9 @@ def _byte_order(file: Path) -> str:
     if codes[order] not in WIDTHS:
         raise ValueError(f"{file} has samples of format {codes[order]} (byte 3225), not one of {[*WIDTHS]}")
     samples = int.from_bytes(begin[3220:3222], order)
-    extended = int.from_bytes(begin[3504:3506], order, signed=True)
+    revision = max(begin[3500:3502])  # two bytes, which some write the other way round
+    texts = int.from_bytes(begin[3504:3506], order, signed=True)
+    extended = texts if revision else 0
     if samples == 0:
         raise ValueError(f"{file} must say how many samples a trace has (byte 3221), got 0")
     if extended < 0:
@@ -112,18 +122,26 @@ def _byte_order(file: Path) -> str:
             f"{file} is truncated, or its traces are not of {samples} samples (byte 3221): it has {whole} traces of "
             f"{length} bytes and {rest} bytes more"
         )
-    return order
+    return order, revision, texts
 
 
 @contextlib.contextmanager
-def _opened(file: Path, order: str) -> Iterator[Any]:
+def _opened(file: Path, order: str, *, stray: bool) -> Iterator[Any]:
+    """The file in segyio, which takes byte 3505 for a number of text headers: a copy without where that is `stray`."""
     module = segyio_module()
-    try:
-        opened = module.open(str(file), strict=False, ignore_geometry=True, endian=order)
-    except (RuntimeError, OSError, ValueError, LookupError) as error:
-        raise ValueError(f"{file} is not a SEG-Y file that segyio reads: {error}") from error
-    with opened:
-        yield opened
+    with contextlib.ExitStack() as stack:
+        path = file
+        if stray:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "copy.sgy"
+            shutil.copyfile(file, path)
+            with path.open("rb+") as copy:
+                copy.seek(3504)
+                copy.write(bytes(2))
+        try:
+            opened = module.open(str(path), strict=False, ignore_geometry=True, endian=order)
+        except (RuntimeError, OSError, ValueError, LookupError) as error:
+            raise ValueError(f"{file} is not a SEG-Y file that segyio reads: {error}") from error
+        yield stack.enter_context(opened)
 
 
 def _gathers(

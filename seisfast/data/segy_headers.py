@@ -97,7 +97,8 @@ def _check_headers(
     together = bool(several) and all(np.ptp(heard[_taking(n, live)], axis=0).max() == 0 for n in several)
     silent = not heard.any() and not fired.any()
     missing = []
-    if described.shots is None and not fired.any() and (len(shots) > 1 or silent):
+    apart = np.ptp(fired[live], axis=0).max() > 0 or words["source_x"][live].any()
+    if described.shots is None and (silent or (len(shots) > 1 and not apart)):
         missing.append("of sources in SourceX and SourceDepth")
     if described.receivers is None and (together or silent):
         missing.append("of receivers in GroupX and ReceiverGroupElevation")
@@ -108,14 +109,16 @@ def _check_headers(
         raise ValueError(
             f"{file} has positions in degrees or seconds of arc (byte 89 is {angles[0]}); give a geometry: {FORMAT}"
         )
+    used = [("Source", "source", described.shots), ("Group", "group", described.receivers)]
+    read = [(title, name) for title, name, given in used if given is None]
     across, along = (
-        np.ptp([_scaled(words[name], words["scalar"])[live] for name in names])
-        for names in (("source_y", "group_y"), ("source_x", "group_x"))
+        np.ptp([_scaled(words[f"{name}_{axis}"], words["scalar"])[live] for _, name in read]) for axis in "yx"
     )
     if across > 0.01 * along:
+        said_y, said_x = (" and ".join(f"{title}{axis}" for title, _ in read) for axis in "YX")
         raise ValueError(
-            f"{file} has a line that does not run along x: SourceY and GroupY differ by {across:g}, SourceX and "
-            f"GroupX by {along:g}; give a geometry with the distance along the line as x: {FORMAT}"
+            f"{file} has a line that does not run along x: {said_y} differ by {across:g}, {said_x} by {along:g}; "
+            f"give a geometry with the distance along the line as x: {FORMAT}"
         )
 
 

@@ -46,6 +46,7 @@ def write_segy(
 
     Raises:
         ImportError: segyio is missing.
+        IsADirectoryError: a path that is a folder.
         TypeError: records that are not real numbers, or without a survey.
         ValueError: records that do not fit the survey or are not finite, a dt that is not a whole number of
             microseconds, more than 32767 samples or microseconds, or positions beyond the range of the headers.
@@ -54,6 +55,9 @@ def write_segy(
         raise ValueError(f'format must be "ieee" or "ibm", got {format!r}')
     if endian not in ("big", "little"):
         raise ValueError(f'endian must be "big" or "little", got {endian!r}')
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"path must be a file to write, got the folder {file}")
     if isinstance(records, Gathers):
         if survey is not None:
             raise TypeError("survey belongs to records in an array; Gathers have their positions")
@@ -68,7 +72,6 @@ def write_segy(
     if nt > LONGEST:
         raise ValueError(f"records must have at most {LONGEST} samples in a SEG-Y file, got {nt}")
     headers = _headers(gathers, interval, delay)
-    file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
