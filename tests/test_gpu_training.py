@@ -22,7 +22,7 @@ from torch import Tensor
 from seisfast import engines, losses
 from seisfast.data import SimulatedDataset, StoredDataset
 from seisfast.normalization import Normalization
-from seisfast.training import Interrupted, checkpoint, fit, loop, read_log
+from seisfast.training import Interrupted, checkpoint, fit, preparation, read_log
 from seisfast.training.feed import Feed
 from seisfast.training.graph import WARM_UP
 from seisfast.training.precision import float32_products
@@ -257,7 +257,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[TrainingStep]:
             super().__init__(*args, **kwargs)
             made.append(self)
 
-    monkeypatch.setattr(loop, "TrainingStep", Watched)
+    monkeypatch.setattr(preparation, "TrainingStep", Watched)
     return made
 
 
@@ -301,7 +301,7 @@ def test_an_interrupted_run_goes_on_with_its_models_and_random_numbers(
             return super().__call__(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "TrainingStep", Interrupting)
+        patch.setattr(preparation, "TrainingStep", Interrupting)
         with pytest.raises(Interrupted, match="stopped in epoch 2, after batch 2 of 4"):
             fit(config, *data, tmp_path / "run", verbose=False)
     saved = checkpoint.load(tmp_path / "run" / "last.pt")
@@ -346,7 +346,7 @@ def test_a_precision_holds_for_the_run_only(
             seen.add((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, self.mixed))
             return super().__call__(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "TrainingStep", Looking)
+    monkeypatch.setattr(preparation, "TrainingStep", Looking)
     torch.backends.cudnn.allow_tf32 = True
     fit(small_config(device="cuda", precision=precision), *data, tmp_path / "run", verbose=False)
     allowed = precision == "tf32"
