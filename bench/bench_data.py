@@ -44,9 +44,10 @@ from seisfast.geology.base import uniforms
 from seisfast.normalization import Normalization
 from seisfast.training import TrainingConfig
 from seisfast.training.feed import Feed
+from seisfast.training.graph import WARM_UP
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
-from seisfast.training.step import WARM_UP, TrainingStep
+from seisfast.training.step import TrainingStep
 
 TOLERANCE = 5e-5  # relative L2 difference of records, float32
 ALLOWED = 0.05  # overhead that is asked for

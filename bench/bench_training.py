@@ -41,9 +41,10 @@ import seisfast as sf
 from seisfast import losses, metrics, networks
 from seisfast.geology import SeisInv
 from seisfast.normalization import Normalization
+from seisfast.training.graph import WARM_UP
 from seisfast.training.memory import freed_memory_kept
 from seisfast.training.precision import float32_products, resolve_precision
-from seisfast.training.step import WARM_UP, TrainingStep
+from seisfast.training.step import TrainingStep
 
 TOLERANCE = {"loss": 1e-5, "gradient": 2e-2}
 GOAL_MS = 8.0  # batch 12 on an H200, any precision
